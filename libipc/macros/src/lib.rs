@@ -1,0 +1,1 @@
+//! The protocol! definition: one place gives the typed client, the server trait and its dispatch.

@@ -1,0 +1,1 @@
+//! The block driver: virtio-blk over PCI.

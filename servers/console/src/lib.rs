@@ -1,0 +1,1 @@
+//! The console server: COM1, line discipline, many writers.

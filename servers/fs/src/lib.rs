@@ -1,0 +1,1 @@
+//! The filesystem server: ext4 behind a persistent block cache.

@@ -1,0 +1,1 @@
+//! The supervisor: starts services with exactly their capabilities and restarts what dies.

@@ -1,0 +1,1 @@
+//! The pipe server: a rendezvous of writers and readers.

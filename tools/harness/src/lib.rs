@@ -1,0 +1,1 @@
+//! Boots a Tessera system in QEMU and drives it: the public test library.
