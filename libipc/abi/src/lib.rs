@@ -1,1 +1,54 @@
+//! The Tessera system-call interface, written once: the kernel and every program compile this crate, so that a
+//! number can never mean two things.
+//!
+//! # How a system call is made
+//!
+//! The `syscall` instruction, with
+//!
+//! | register | on entry | on return |
+//! |---|---|---|
+//! | `rax` | [`Sysno`] in bits 0..8, [`CallFlags`] in bits 8..16 | 0, or a [`SysError`] |
+//! | `rdi` | first operand, most often a [`Handle`] | of a received message: the badge; else unchanged |
+//! | `rsi` | second operand; of a message: the [`Tag`] | of a message: the tag; else unchanged |
+//! | `rdx r8 r9 r10 rbx r12 r13 r14` | words 0 to 7 (further operands) | words 0 to 7 (results) |
+//! | `r15` | the [`MessageId`] that a reply or forward is about | of a received message: its id; else unchanged |
+//! | `rcx r11` | | destroyed |
+//! | `rbp rsp` | | unchanged |
+//! | `xmm0..15`, x87 | dead | zero where the address space changed, else unspecified; control words at their default |
+//!
+//! A call that is refused changes no word register, unless its documentation says so.
+//!
+//! # Invariants
+//! 1. A number, once given, is never reused or renumbered.
+//! 2. Every type that crosses the boundary has its size asserted beside it.
+//! 3. `TryFrom` (or `from_raw`) is the only way from a raw number to a meaning.
 #![no_std]
+#![forbid(unsafe_code)]
+
+mod error;
+mod handle;
+pub mod layout;
+mod message;
+mod page;
+mod report;
+mod rights;
+mod sysno;
+
+pub use error::{ImageDefect, SysError};
+pub use handle::{Handle, MessageId};
+pub use message::{Delivery, Message, Tag, MAX_CAPS, MAX_LEASES, MAX_PAYLOAD, MESSAGE_WORDS};
+pub use page::{CapDescriptor, LeaseAccess, LeaseDescriptor, MessagePage};
+pub use report::{
+    AccountStatus, FaultKind, FaultReport, KindUsage, MachineInfo, ProcessState, ProcessStatus, Registers,
+};
+pub use rights::{Kind, Rights};
+pub use sysno::{CallFlags, Sysno};
+
+/// Bytes in a page, the unit of memory objects, mappings and quotas.
+pub const PAGE_SIZE: u64 = 4096;
+
+/// Number of thread priorities; 0 is the lowest, `PRIORITIES - 1` the highest.
+pub const PRIORITIES: u8 = 32;
+
+/// How often a call is delivered to a server that dies of it before it is answered [`SysError::ServerDied`].
+pub const MAX_ATTEMPTS: u8 = 3;

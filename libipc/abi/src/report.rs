@@ -1,0 +1,209 @@
+//! What the kernel reports about objects, in the payload of the caller's message page.
+
+use crate::Kind;
+
+/// The general registers of a thread.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Registers {
+    pub rax: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rdx: u64,
+    pub r8: u64,
+    pub r9: u64,
+    pub r10: u64,
+    pub rbx: u64,
+    pub r12: u64,
+    pub r13: u64,
+    pub r14: u64,
+    pub r15: u64,
+    pub rbp: u64,
+    pub rcx: u64,
+    pub r11: u64,
+    pub rip: u64,
+    pub rflags: u64,
+    pub rsp: u64,
+}
+
+/// Why a thread was stopped.
+#[repr(u64)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FaultKind {
+    /// It was not.
+    #[default]
+    None = 0,
+    /// An address that is not mapped, or not for this access (#PF).
+    Page = 1,
+    /// A privileged instruction, a port without its capability, a bad segment (#GP).
+    Protection = 2,
+    /// An instruction that does not exist (#UD).
+    InvalidInstruction = 3,
+    /// Division by zero or overflow of a quotient (#DE).
+    Divide = 4,
+    /// A floating-point exception that the program unmasked (#MF, #XM).
+    FloatingPoint = 5,
+    /// A breakpoint or single step (#BP, #DB).
+    Debug = 6,
+    /// The account could not pay for a page of lazily committed memory.
+    NoMemory = 7,
+    /// A misaligned access with alignment checks on (#AC), or another exception (#OF, #BR, #NM, #SS, #NP).
+    Other = 8,
+}
+
+impl FaultKind {
+    /// The kind with this number; an unknown one reads as `Other`.
+    pub fn from_raw(raw: u64) -> FaultKind {
+        use FaultKind::*;
+        [None, Page, Protection, InvalidInstruction, Divide, FloatingPoint, Debug, NoMemory]
+            .into_iter()
+            .find(|k| *k as u64 == raw)
+            .unwrap_or(Other)
+    }
+
+    /// A sentence part for people.
+    pub const fn text(self) -> &'static str {
+        match self {
+            FaultKind::None => "no fault",
+            FaultKind::Page => "page fault",
+            FaultKind::Protection => "general protection fault",
+            FaultKind::InvalidInstruction => "invalid instruction",
+            FaultKind::Divide => "divide error",
+            FaultKind::FloatingPoint => "floating-point exception",
+            FaultKind::Debug => "breakpoint",
+            FaultKind::NoMemory => "out of memory",
+            FaultKind::Other => "processor exception",
+        }
+    }
+}
+
+/// The fault that stopped a process's thread.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FaultReport {
+    /// [`FaultKind`] as a number.
+    pub kind: u64,
+    /// The address that was accessed, for a page fault and `NoMemory`; else 0.
+    pub address: u64,
+    /// The processor's error code (Intel SDM vol. 3, section 6.15), 0 where the exception has none.
+    pub code: u64,
+    /// Number of the thread in its process.
+    pub thread: u64,
+    /// Its registers.
+    pub registers: Registers,
+}
+
+/// What a process is doing.
+#[repr(u64)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProcessState {
+    /// It has no thread yet.
+    #[default]
+    Empty = 0,
+    /// It has threads, and none has faulted.
+    Running = 1,
+    /// One of its threads faulted; all are stopped.
+    Faulted = 2,
+    /// It called `Exit` or was killed; it has no threads and no memory.
+    Exited = 3,
+}
+
+impl ProcessState {
+    /// The state with this number; an unknown one reads as `Exited`.
+    pub fn from_raw(raw: u64) -> ProcessState {
+        use ProcessState::*;
+        [Empty, Running, Faulted].into_iter().find(|s| *s as u64 == raw).unwrap_or(Exited)
+    }
+}
+
+/// Everything about a process that its supervisor may know (`ProcessStatus`, `AccountProcess`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessStatus {
+    /// A number that no other process has had since power-on.
+    pub id: u64,
+    /// 1 at first; one more with each `ProcessReset`.
+    pub incarnation: u64,
+    /// [`ProcessState`] as a number.
+    pub state: u64,
+    /// The status given to `Exit` or `ProcessKill`.
+    pub exit: i64,
+    /// Its name, padded with zero bytes.
+    pub name: [u8; 16],
+    /// Number of its threads.
+    pub threads: u64,
+    /// Base priority of its first thread.
+    pub priority: u64,
+    /// Pages that its account has paid for.
+    pub pages: u64,
+    /// Time its threads have run, nanoseconds.
+    pub cpu_time: u64,
+    /// What its first thread waits for: 0 nothing, 1 a reply, 2 a message, 3 an event or the clock, 4 stopped.
+    pub waiting: u64,
+    /// The fault, where `state` is `Faulted` (or was when it was killed).
+    pub fault: FaultReport,
+}
+
+/// Pages of one kind in an account.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KindUsage {
+    /// Pages.
+    pub pages: u64,
+    /// Objects.
+    pub objects: u64,
+}
+
+/// The state of an account (`AccountStatus`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountStatus {
+    /// Pages that it may pay for, those lent to child accounts among them.
+    pub limit: u64,
+    /// Pages that it has paid for or lent.
+    pub used: u64,
+    /// Pages lent to child accounts, part of `used`.
+    pub lent: u64,
+    /// Pages that hold objects of the kind with index k + 1 (see [`Kind`]).
+    pub objects: [KindUsage; Kind::ALL.len()],
+    /// Pages of memory objects' contents.
+    pub memory: u64,
+    /// Page tables.
+    pub page_tables: u64,
+    /// Pages of capability tables.
+    pub cap_tables: u64,
+    /// Rings of queues, index pages of memory objects, message pages, port bitmaps.
+    pub other: u64,
+    /// Frames of the whole machine that are free (an account may have a right to them all the same).
+    pub free: u64,
+    /// Frames of the whole machine.
+    pub total: u64,
+}
+
+/// What the kernel knows of the hardware (`MachineInfo`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MachineInfo {
+    /// Physical address of the ACPI root pointer, 0 where the boot protocol gave none.
+    pub rsdp: u64,
+    /// Ticks of the time-stamp counter per second.
+    pub tsc_hz: u64,
+    /// Frames of RAM.
+    pub frames: u64,
+    /// Instructions (time-stamp ticks) from kernel entry to the start of the first program.
+    pub boot_ticks: u64,
+    /// Time-stamp counter at kernel entry.
+    pub entry_tsc: u64,
+    /// Bytes of the boot archive.
+    pub archive_bytes: u64,
+    /// Bytes of `cmdline` that are used.
+    pub cmdline_bytes: u64,
+    /// The kernel's command line.
+    pub cmdline: [u8; 512],
+}
+
+const _: () = assert!(size_of::<Registers>() == 18 * 8);
+const _: () = assert!(size_of::<ProcessStatus>() <= crate::MAX_PAYLOAD);
+const _: () = assert!(size_of::<AccountStatus>() <= crate::MAX_PAYLOAD);
+const _: () = assert!(size_of::<MachineInfo>() <= crate::MAX_PAYLOAD);
