@@ -183,7 +183,7 @@ pub struct AccountStatus {
 
 /// What the kernel knows of the hardware (`MachineInfo`).
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MachineInfo {
     /// Physical address of the ACPI root pointer, 0 where the boot protocol gave none.
     pub rsdp: u64,
