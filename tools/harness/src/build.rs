@@ -1,0 +1,256 @@
+//! Building: the kernel, the servers and programs, and the boot archive made of them.
+//!
+//! Cargo says what it built, so a new server or program is found without a list here: binaries of packages under
+//! `servers/` go into the boot archive when `system.toml` names them, those under `userland/` go to the disk's `/bin`.
+//! Files in the images directory are replaced whole, so that two builds at once do not see half of one another.
+
+use crate::{archive, description, elf, toolchain::Toolchain, workspace};
+use anyhow::{Context, Result, bail, ensure};
+use std::{
+    fs,
+    io::{BufRead, BufReader, IsTerminal, Write},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Mutex,
+};
+
+/// The target of the kernel.
+pub const KERNEL_TARGET: &str = "x86_64-unknown-none";
+/// The target of servers and programs.
+pub const USER_TARGET: &str = ".cargo/x86_64-unknown-tessera-user.json";
+/// What builds `core` and `alloc` along.
+pub const BUILD_STD: [&str; 3] = [
+    "-Zjson-target-spec",
+    "-Zbuild-std=core,alloc,compiler_builtins",
+    "-Zbuild-std-features=compiler-builtins-mem",
+];
+/// The supervisor's binary: always in the boot archive, and its first program.
+pub const INIT: &str = "init";
+
+/// What a machine boots from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Images {
+    /// The kernel, stripped.
+    pub kernel: PathBuf,
+    /// The boot archive.
+    pub archive: PathBuf,
+    /// The programs for a disk's `/bin`, stripped.
+    pub programs: Vec<PathBuf>,
+}
+
+impl Images {
+    /// The images: those in `TESSERA_IMAGES` where that is set, else built now (once in a process).
+    pub fn get() -> Result<Images> {
+        static BUILT: Mutex<Option<Images>> = Mutex::new(None);
+        let mut built = BUILT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(images) = &*built {
+            return Ok(images.clone());
+        }
+        let images = if std::env::var_os("TESSERA_IMAGES").is_some() { Images::find(&workspace::images_dir())? } else { build()? };
+        Ok(built.insert(images).clone())
+    }
+
+    /// The images that an earlier build left in `directory`.
+    pub fn find(directory: &Path) -> Result<Images> {
+        let programs = fs::read_dir(directory.join("bin")).with_context(|| format!("no images in {}", directory.display()))?;
+        let mut programs = programs.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+        programs.sort();
+        let images = Images { kernel: directory.join("kernel"), archive: directory.join("boot.tar"), programs };
+        ensure!(images.kernel.exists() && images.archive.exists(), "no images in {}", directory.display());
+        Ok(images)
+    }
+}
+
+/// A binary that cargo built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Binary {
+    /// The folder of its package, relative to the repository.
+    folder: PathBuf,
+    name: String,
+    file: PathBuf,
+}
+
+/// Builds whatever has changed and packs the images.
+pub fn build() -> Result<Images> {
+    let toolchain = Toolchain::choose()?;
+    let kernel = compile(&toolchain, &["--target", KERNEL_TARGET, "--profile", "kernel"], &["kernel".to_owned()])?;
+    let user = compile(&toolchain, &["--target", USER_TARGET, "--release"], &user_packages()?)?;
+    let directory = workspace::images_dir();
+    let Some(kernel) = kernel.iter().find(|binary| binary.name == "kernel") else {
+        bail!("the package `kernel` builds no binary named `kernel`: kernel/src/main.rs is missing");
+    };
+    install(&kernel.file, &directory.join("kernel"))?;
+    let servers: Vec<&Binary> = user.iter().filter(|binary| binary.folder.starts_with("servers")).collect();
+    replace(&directory.join("boot.tar"), &boot_archive(&servers)?)?;
+    install_programs(&user, &directory.join("bin"))?;
+    Images::find(&directory)
+}
+
+/// Every package that is built for the user target.
+pub fn user_packages() -> Result<Vec<String>> {
+    let root = workspace::root();
+    let mut manifests = vec![root.join("userland/Cargo.toml")];
+    for folder in ["servers", "userland"] {
+        for entry in fs::read_dir(root.join(folder)).with_context(|| format!("cannot read the folder {folder}"))? {
+            manifests.push(entry?.path().join("Cargo.toml"));
+        }
+    }
+    manifests.retain(|manifest| manifest.exists());
+    manifests.sort();
+    manifests.iter().map(|manifest| package_name(manifest)).collect()
+}
+
+fn package_name(manifest: &Path) -> Result<String> {
+    let text = fs::read_to_string(manifest)?;
+    let table: toml::Table = text.parse().with_context(|| format!("cannot read {}", workspace::shown(manifest)))?;
+    let name = table.get("package").and_then(|package| package.get("name")).and_then(|name| name.as_str());
+    Ok(name.with_context(|| format!("{} has no package.name", workspace::shown(manifest)))?.to_owned())
+}
+
+/// Checks `system.toml` against what the servers build, without building anything.
+pub fn check_description() -> Result<manifest::System> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(workspace::root().join("servers"))? {
+        let manifest = entry?.path().join("Cargo.toml");
+        if manifest.exists() {
+            names.push(package_name(&manifest)?);
+        }
+    }
+    names.sort();
+    describe(&names)
+}
+
+fn describe(binaries: &[String]) -> Result<manifest::System> {
+    let path = workspace::system_toml();
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", workspace::shown(&path)))?;
+    Ok(description::parse(&workspace::shown(&path), &text, binaries)?)
+}
+
+/// The archive: the packed description, init, and every binary that a service runs.
+fn boot_archive(servers: &[&Binary]) -> Result<Vec<u8>> {
+    let names: Vec<String> = servers.iter().map(|binary| binary.name.clone()).collect();
+    let system = describe(&names)?;
+    let mut wanted = vec![INIT];
+    wanted.extend(system.services.iter().map(|service| service.binary.as_str()));
+    let mut members = vec![(manifest::MEMBER.to_owned(), system.pack())];
+    for name in wanted {
+        if members.iter().any(|(packed, _)| packed == name) {
+            continue;
+        }
+        let binary = servers.iter().find(|binary| binary.name == name);
+        let binary = binary.with_context(|| format!("no package under servers/ builds a binary named `{name}`"))?;
+        members.push((name.to_owned(), stripped(&binary.file)?));
+    }
+    archive::pack(&members)
+}
+
+fn install_programs(user: &[Binary], directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory)?;
+    let programs: Vec<&Binary> = user.iter().filter(|binary| binary.folder.starts_with("userland")).collect();
+    for program in &programs {
+        install(&program.file, &directory.join(&program.name))?;
+    }
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if !programs.iter().any(|program| entry.file_name() == program.name.as_str()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn stripped(file: &Path) -> Result<Vec<u8>> {
+    let content = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    elf::strip(&content).with_context(|| format!("cannot strip {}", file.display()))
+}
+
+fn install(from: &Path, to: &Path) -> Result<()> {
+    replace(to, &stripped(from)?)
+}
+
+/// Writes a file whole, unless it is already so.
+fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    if fs::read(path).is_ok_and(|old| old == content) {
+        return Ok(());
+    }
+    let directory = path.parent().context("a file has a directory")?;
+    fs::create_dir_all(directory)?;
+    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(workspace::target_dir())?;
+    file.write_all(content)?;
+    file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(())
+}
+
+/// One cargo call for one bare target.
+fn compile(toolchain: &Toolchain, target: &[&str], packages: &[String]) -> Result<Vec<Binary>> {
+    let mut cargo = toolchain.cargo();
+    cargo.current_dir(workspace::root()).arg("build").args(BUILD_STD).args(target);
+    cargo.args(packages.iter().flat_map(|package| ["--package", package]));
+    Ok(run_cargo(&mut cargo)?.iter().filter_map(binary).collect())
+}
+
+/// Runs cargo and returns its messages. Its diagnostics and progress are passed on, its last word when there was
+/// nothing to do is not.
+pub fn run_cargo(cargo: &mut Command) -> Result<Vec<serde_json::Value>> {
+    let color = if std::io::stderr().is_terminal() { "always" } else { "never" };
+    cargo.args(["--message-format", "json-render-diagnostics"]).env("CARGO_TERM_COLOR", color);
+    cargo.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = cargo.spawn().context("cannot start cargo")?;
+    let stderr = child.stderr.take().context("a pipe was asked for")?;
+    let passer = std::thread::spawn(move || pass_on(stderr));
+    let stdout = BufReader::new(child.stdout.take().context("a pipe was asked for")?);
+    let messages = stdout.lines().map_while(|line| line.ok()).filter_map(|line| serde_json::from_str(&line).ok()).collect();
+    let status = child.wait()?;
+    let _ = passer.join();
+    ensure!(status.success(), "cargo could not build this; what is wrong is said above");
+    Ok(messages)
+}
+
+fn pass_on(stderr: impl std::io::Read) {
+    let mut worked = false;
+    for line in BufReader::new(stderr).split(b'\n').map_while(|line| line.ok()) {
+        let text = String::from_utf8_lossy(&line);
+        let last_word = text.contains("Finished") && text.contains("profile");
+        worked |= text.contains("Compiling ");
+        if worked || !last_word {
+            eprintln!("{text}");
+        }
+    }
+}
+
+fn binary(message: &serde_json::Value) -> Option<Binary> {
+    let target = message.get("target")?;
+    let is_binary = target.get("kind")?.as_array()?.iter().any(|kind| kind == "bin");
+    let file = PathBuf::from(message.get("executable")?.as_str()?);
+    let folder = Path::new(message.get("manifest_path")?.as_str()?).parent()?;
+    let folder = folder.strip_prefix(workspace::root()).ok()?.to_owned();
+    is_binary.then(|| Binary { folder, name: target.get("name").and_then(|name| name.as_str()).unwrap_or_default().to_owned(), file })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargos_message_about_a_binary_is_understood() {
+        let manifest = workspace::root().join("servers/init/Cargo.toml");
+        let message = serde_json::json!({"reason": "compiler-artifact", "manifest_path": manifest,
+            "target": {"kind": ["bin"], "name": "init"}, "executable": "/t/init"});
+        let expected = Binary { folder: "servers/init".into(), name: "init".into(), file: "/t/init".into() };
+        assert_eq!(binary(&message), Some(expected));
+        assert_eq!(binary(&serde_json::json!({"reason": "build-finished"})), None);
+    }
+
+    #[test]
+    fn every_server_and_program_is_found_without_a_list() {
+        let packages = user_packages().expect("the folders can be read");
+        assert!(["init", "console", "sh", "userland"].iter().all(|name| packages.iter().any(|package| package == name)));
+    }
+
+    #[test]
+    fn the_systems_own_description_is_sound() {
+        let system = check_description().unwrap_or_else(|error| panic!("{error}"));
+        let names: Vec<&str> = system.services.iter().map(|service| service.name.as_str()).collect();
+        assert!(["console", "block", "fs", "pipe"].iter().all(|name| names.contains(name)), "{names:?}");
+    }
+}
