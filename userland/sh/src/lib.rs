@@ -3,6 +3,9 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+pub mod editor;
 pub mod glob;
+pub mod history;
+pub mod keys;
 pub mod syntax;
 pub mod word;
