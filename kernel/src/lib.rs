@@ -1,4 +1,6 @@
 //! The Tessera kernel's object logic: everything of the kernel that does not depend on the processor.
-#![cfg_attr(not(test), no_std)]
+#![cfg_attr(target_os = "none", no_std)]
+#![deny(unsafe_code)]
 
 pub mod machine;
+pub mod mm;

@@ -1,0 +1,3 @@
+//! What depends on the processor. One directory a processor.
+
+pub mod x86_64;

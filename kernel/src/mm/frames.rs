@@ -1,0 +1,397 @@
+//! The frame table: the kind of every frame, and the free ones.
+
+use super::DirectMap;
+use crate::machine::PhysRange;
+use abi::PAGE_SIZE;
+
+/// Bytes of a page as an index.
+const PAGE: usize = PAGE_SIZE as usize;
+
+/// A frame of physical memory, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(transparent)]
+pub struct Frame(pub u32);
+
+impl Frame {
+    /// Its physical address.
+    #[inline]
+    pub const fn address(self) -> u64 {
+        (self.0 as u64) << 12
+    }
+    /// The frame of a physical address.
+    #[inline]
+    pub const fn containing(address: u64) -> Frame {
+        Frame((address >> 12) as u32)
+    }
+}
+
+/// What a frame is used for.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameKind {
+    /// Not the kernel's to give: firmware, the kernel image, the frame table itself.
+    Reserved = 0,
+    /// In the free pool.
+    Free = 1,
+    /// Contents of a memory object; mapped into programs.
+    Content = 2,
+    /// A page table of a process.
+    PageTable = 3,
+    /// Slots of a capability table.
+    CapTable = 4,
+    /// Words of the kernel's own: index pages, rings, directories.
+    Words = 5,
+    /// The boot archive: contents that are never freed.
+    Archive = 6,
+    /// Objects of the pool for accounts; the following kinds are those of the other pools.
+    Account = 16,
+    /// See `Account`.
+    Process = 17,
+    /// See `Account`.
+    Thread = 18,
+    /// See `Account`.
+    Memory = 19,
+    /// See `Account`.
+    Queue = 20,
+    /// See `Account`.
+    Event = 21,
+    /// See `Account`.
+    Irq = 22,
+    /// See `Account`.
+    IoPorts = 23,
+    /// See `Account`.
+    Machine = 24,
+    /// See `Account`.
+    Region = 25,
+}
+
+impl FrameKind {
+    /// Whether frames of this kind hold plain bytes, whatever their value.
+    #[inline]
+    fn is_plain(kind: u8) -> bool {
+        const PLAIN: u8 = 1 << FrameKind::Content as u8 | 1 << FrameKind::Words as u8 | 1 << FrameKind::Archive as u8;
+        kind < 8 && PLAIN & 1 << kind != 0
+    }
+}
+
+/// A free-frame bitmap as a tree: a bit of level n + 1 says that the 64 bits below it are not all zero.
+const LEVELS: usize = 5;
+
+/// Physical memory.
+pub struct Mm {
+    pub(super) direct: DirectMap,
+    /// One [`FrameKind`] per frame.
+    kinds: &'static mut [u8],
+    /// Set bits are free frames.
+    free: [&'static mut [u64]; LEVELS],
+    free_count: u64,
+    total: u64,
+}
+
+impl Mm {
+    /// Takes over the RAM in `ranges` (page-aligned, ascending, disjoint). The frame table is cut from the first range
+    /// that has room for it. `None` if none has, or there is no RAM.
+    pub fn new(direct: DirectMap, ranges: &[PhysRange], archive: PhysRange) -> Option<Mm> {
+        let top = ranges.iter().map(|r| r.end).max()?.max(archive.end.next_multiple_of(PAGE_SIZE));
+        let frames = (top / PAGE_SIZE) as usize;
+        let mut words = [0usize; LEVELS];
+        let mut bits = frames;
+        for level in &mut words {
+            *level = bits.div_ceil(64);
+            bits = *level;
+        }
+        let bytes = (words.iter().sum::<usize>() * 8 + frames).next_multiple_of(PAGE);
+        let home = ranges.iter().find(|r| r.end - r.start >= bytes as u64)?;
+        let mut at = direct.address(home.start);
+        // SAFETY: 1. The range is RAM in the direct map that nothing else uses (the caller's `ranges`), and it is
+        //            never put into the free pool below, so the slices are the only way to it, for ever.
+        //         2. It is page-aligned, so the words are aligned; all bit patterns are valid; zeroed here first.
+        //         3. The slices follow one another without overlap: `at` moves by each one's size.
+        let (free, kinds) = unsafe {
+            core::ptr::write_bytes(at as *mut u8, 0, bytes);
+            let free = words.map(|n| {
+                let slice = core::slice::from_raw_parts_mut(at as *mut u64, n);
+                at += n * 8;
+                slice
+            });
+            (free, core::slice::from_raw_parts_mut(at as *mut u8, frames))
+        };
+        let table = PhysRange { start: home.start, end: home.start + bytes as u64 };
+        let mut mm = Mm { direct, kinds, free, free_count: 0, total: 0 };
+        for range in ranges {
+            for number in range.start / PAGE_SIZE..range.end / PAGE_SIZE {
+                if !(table.start / PAGE_SIZE..table.end / PAGE_SIZE).contains(&number) && number != 0 {
+                    mm.put_free(number as usize);
+                    mm.total += 1;
+                }
+            }
+        }
+        for number in archive.start / PAGE_SIZE..archive.end.div_ceil(PAGE_SIZE) {
+            mm.kinds[number as usize] = FrameKind::Archive as u8;
+        }
+        Some(mm)
+    }
+
+    /// Frames in the free pool.
+    pub fn free_frames(&self) -> u64 {
+        self.free_count
+    }
+    /// Frames that the kernel manages: free ones and those of accounts.
+    pub fn total_frames(&self) -> u64 {
+        self.total
+    }
+
+    fn put_free(&mut self, number: usize) {
+        self.kinds[number] = FrameKind::Free as u8;
+        self.free_count += 1;
+        let mut bit = number;
+        for level in &mut self.free {
+            level[bit / 64] |= 1 << (bit % 64);
+            bit /= 64;
+        }
+    }
+
+    fn take_free(&mut self, number: usize, kind: FrameKind) {
+        self.kinds[number] = kind as u8;
+        self.free_count -= 1;
+        let mut bit = number;
+        for level in &mut self.free {
+            level[bit / 64] &= !(1 << (bit % 64));
+            if level[bit / 64] != 0 {
+                break;
+            }
+            bit /= 64;
+        }
+    }
+
+    /// Takes a frame, its bytes as they were left. `None` when the pool is empty.
+    #[inline]
+    pub fn take_dirty(&mut self, kind: FrameKind) -> Option<Frame> {
+        if self.free_count == 0 {
+            return None;
+        }
+        let mut bit = 0usize;
+        for level in self.free.iter().rev() {
+            bit = bit * 64 + level.get(bit)?.trailing_zeros() as usize;
+        }
+        self.take_free(bit, kind);
+        Some(Frame(bit as u32))
+    }
+
+    /// Takes a frame of zeroes.
+    pub fn take(&mut self, kind: FrameKind) -> Option<Frame> {
+        let frame = self.take_dirty(kind)?;
+        self.zero(frame);
+        Some(frame)
+    }
+
+    /// Takes `count` frames in a row, zeroed, as contents. `None` if no run is long enough.
+    pub fn take_run(&mut self, count: usize) -> Option<Frame> {
+        let mut run = 0;
+        let mut number = 0;
+        while number < self.kinds.len() {
+            if number % 64 == 0 && self.free[0][number / 64] == 0 {
+                run = 0;
+                number += 64;
+                continue;
+            }
+            run = if self.kinds[number] == FrameKind::Free as u8 { run + 1 } else { 0 };
+            number += 1;
+            if run == count {
+                let first = number - count;
+                for taken in first..number {
+                    self.take_free(taken, FrameKind::Content);
+                    self.zero(Frame(taken as u32));
+                }
+                return Some(Frame(first as u32));
+            }
+        }
+        None
+    }
+
+    /// Gives a frame back to the free pool.
+    ///
+    /// # Panics
+    /// If it is not in use: a frame freed twice is a bug of the kernel.
+    pub fn release(&mut self, frame: Frame) {
+        let kind = self.kinds[frame.0 as usize];
+        assert!(kind > FrameKind::Free as u8 && kind != FrameKind::Archive as u8, "frame {frame:?} freed twice");
+        self.put_free(frame.0 as usize);
+    }
+
+    /// The kind of a frame; `Reserved` for one outside the table.
+    #[inline]
+    pub(super) fn kind_byte(&self, frame: Frame) -> u8 {
+        self.kinds.get(frame.0 as usize).copied().unwrap_or(0)
+    }
+
+    /// Whether the frame is of this kind.
+    #[inline]
+    pub fn is(&self, frame: Frame, kind: FrameKind) -> bool {
+        self.kind_byte(frame) == kind as u8
+    }
+
+    /// Frames in the table, managed or not.
+    pub(super) fn kind_count(&self) -> u32 {
+        self.kinds.len() as u32
+    }
+
+    /// Where the kinds are, for [`super::Pool`].
+    pub(super) fn kinds(&self) -> *const u8 {
+        self.kinds.as_ptr()
+    }
+
+    #[inline]
+    fn plain(&self, frame: Frame) -> *mut u8 {
+        assert!(FrameKind::is_plain(self.kind_byte(frame)), "{frame:?} does not hold plain bytes");
+        self.direct.address(frame.address()) as *mut u8
+    }
+
+    /// Fills a frame that was just taken, or holds plain bytes, with zeroes.
+    #[inline]
+    pub fn zero(&mut self, frame: Frame) {
+        let kind = self.kind_byte(frame);
+        assert!(kind > FrameKind::Free as u8, "{frame:?} is free");
+        let words = self.direct.address(frame.address()) as *mut u64;
+        // SAFETY: 1. The frame is managed RAM, so its direct-map address is writable memory of one page.
+        //         2. `&mut self` excludes every reference into it. Zero is a valid value of every kind of content.
+        unsafe { fill_words(words, PAGE / 8) }
+    }
+
+    /// The bytes of a frame of contents, words or the archive.
+    #[inline]
+    pub fn bytes(&self, frame: Frame) -> &[u8; PAGE] {
+        // SAFETY: 1. `plain` checked that the frame holds bytes of any value. 2. The direct map covers it, aligned.
+        //         3. The kernel writes to it only through `&mut self`; a program's writes happen only while no
+        //            kernel code runs (one CPU, interrupts off in the kernel).
+        unsafe { &*(self.plain(frame) as *const [u8; PAGE]) }
+    }
+
+    /// The same, to write.
+    #[inline]
+    pub fn bytes_mut(&mut self, frame: Frame) -> &mut [u8; PAGE] {
+        // SAFETY: as `bytes`, and `&mut self` makes the reference the only one.
+        unsafe { &mut *(self.plain(frame) as *mut [u8; PAGE]) }
+    }
+
+    /// Word `index` of a frame of plain bytes.
+    #[inline]
+    pub fn word(&self, frame: Frame, index: usize) -> u64 {
+        assert!(index < PAGE / 8);
+        // SAFETY: 1. As `bytes`. 2. The index lies in the page, checked above.
+        unsafe { (self.plain(frame) as *const u64).add(index).read() }
+    }
+
+    /// Sets word `index` of a frame of plain bytes.
+    #[inline]
+    pub fn set_word(&mut self, frame: Frame, index: usize, value: u64) {
+        assert!(index < PAGE / 8);
+        // SAFETY: 1. As `bytes_mut`. 2. The index lies in the page, checked above.
+        unsafe { (self.plain(frame) as *mut u64).add(index).write(value) }
+    }
+
+    /// Copies `length` bytes between two frames of plain bytes (the same frame is allowed).
+    ///
+    /// # Panics
+    /// If a range leaves its frame.
+    #[inline]
+    pub fn copy(&mut self, from: Frame, from_offset: usize, to: Frame, to_offset: usize, length: usize) {
+        assert!(from_offset + length <= PAGE && to_offset + length <= PAGE);
+        let (source, target) = (self.plain(from), self.plain(to));
+        // SAFETY: 1. Both are plain pages in the direct map, and the ranges lie in them, checked above.
+        //         2. `&mut self` excludes references. 3. Overlap in one frame is handled by `copy_bytes`.
+        unsafe { copy_bytes(source.add(from_offset), target.add(to_offset), length) }
+    }
+}
+
+/// # Safety
+/// `words` must be writable for `count` words.
+#[inline]
+unsafe fn fill_words(words: *mut u64, count: usize) {
+    #[cfg(target_os = "none")]
+    // SAFETY: the caller's promise; the direction flag is clear by the ABI.
+    unsafe {
+        core::arch::asm!("rep stosq", inout("rcx") count => _, inout("rdi") words => _, in("rax") 0u64,
+            options(nostack, preserves_flags));
+    }
+    #[cfg(not(target_os = "none"))]
+    // SAFETY: the caller's promise.
+    unsafe {
+        core::ptr::write_bytes(words, 0, count);
+    }
+}
+
+/// Copies in words of eight bytes where it can: one instruction count per word with `rep movsq`.
+///
+/// # Safety
+/// `from` must be readable and `to` writable for `length` bytes.
+#[inline]
+unsafe fn copy_bytes(from: *const u8, to: *mut u8, length: usize) {
+    #[cfg(target_os = "none")]
+    // SAFETY: 1. The caller's promise. 2. Overlap within one page copies forwards; a program that lends overlapping
+    //            ranges of its own gets what it asked for, the kernel's memory is not involved.
+    //         3. The direction flag is clear by the ABI.
+    unsafe {
+        core::arch::asm!("rep movsq", "mov rcx, {tail}", "rep movsb", tail = in(reg) length % 8,
+            inout("rcx") length / 8 => _, inout("rdi") to => _, inout("rsi") from => _,
+            options(nostack, preserves_flags));
+    }
+    #[cfg(not(target_os = "none"))]
+    // SAFETY: the caller's promise; `copy` allows overlap.
+    unsafe {
+        core::ptr::copy(from, to, length);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mm(pages: u64) -> Mm {
+        let ranges = [PhysRange { start: 0x10000, end: 0x10000 + pages * PAGE_SIZE }];
+        Mm::new(DirectMap::buffer(0x10000 + pages as usize * PAGE), &ranges, PhysRange::default()).unwrap()
+    }
+
+    #[test]
+    fn every_frame_is_given_once_and_comes_back() {
+        let mut mm = mm(300);
+        let total = mm.free_frames();
+        let mut taken = std::collections::BTreeSet::new();
+        while let Some(frame) = mm.take(FrameKind::Content) {
+            assert!(taken.insert(frame));
+        }
+        assert_eq!(taken.len() as u64, total);
+        taken.iter().for_each(|f| mm.release(*f));
+        assert_eq!(mm.free_frames(), total);
+    }
+
+    #[test]
+    fn a_run_is_contiguous_and_zero() {
+        let mut mm = mm(200);
+        let dirty = mm.take(FrameKind::Content).unwrap();
+        mm.bytes_mut(dirty).fill(7);
+        mm.release(dirty);
+        let first = mm.take_run(70).unwrap();
+        for n in first.0..first.0 + 70 {
+            assert!(mm.is(Frame(n), FrameKind::Content) && mm.bytes(Frame(n)).iter().all(|b| *b == 0));
+        }
+        assert_eq!(mm.take_run(200), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "freed twice")]
+    fn freeing_twice_stops_the_kernel() {
+        let mut mm = mm(20);
+        let frame = mm.take(FrameKind::Content).unwrap();
+        mm.release(frame);
+        mm.release(frame);
+    }
+
+    #[test]
+    #[should_panic(expected = "does not hold plain bytes")]
+    fn a_page_table_is_not_reachable_as_bytes() {
+        let mut mm = mm(20);
+        let frame = mm.take(FrameKind::PageTable).unwrap();
+        mm.bytes(frame);
+    }
+}
