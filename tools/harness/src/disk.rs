@@ -226,6 +226,13 @@ impl Disk {
         }
     }
 
+    /// An error that shows everything wrong with the image, if anything is.
+    pub fn assert_sound(&self) -> Result<()> {
+        let found = self.check()?;
+        ensure!(found.is_empty(), "{} is damaged:\n  {}", self.shown(), found.join("\n  "));
+        Ok(())
+    }
+
     /// Brings `/bin` up to date with `programs`; nothing else on the image is touched. `stamp` remembers what is there.
     pub fn refresh(&self, programs: &[PathBuf], stamp: &Path) -> Result<()> {
         let current = fingerprints(programs)?;

@@ -1,0 +1,143 @@
+//! QEMU's command line, for every use of it.
+
+use anyhow::{Result, ensure};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// `erms=off`: counts of guest instructions stay comparable (QEMU counts each step of `rep movsb`).
+const CPU: &str = "max,erms=off";
+/// QEMU's PVH loader keeps the kernel's command line in a buffer of this many bytes.
+const COMMAND_LINE: usize = 4096;
+
+/// Where the guest's serial line leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serial {
+    /// To pipes.
+    Pipes,
+    /// To the terminal, with QEMU's escape key Ctrl-A.
+    Terminal,
+}
+
+/// A machine to be started.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The kernel.
+    pub kernel: PathBuf,
+    /// The boot archive.
+    pub archive: PathBuf,
+    /// The disk image.
+    pub disk: Option<PathBuf>,
+    /// MiB of RAM.
+    pub memory: u32,
+    /// Words for the kernel's command line.
+    pub words: Vec<String>,
+    /// Count instructions: one guest instruction is one nanosecond and one tick of the TSC.
+    pub icount: bool,
+    /// A reboot of the guest starts it again instead of ending QEMU.
+    pub reboot: bool,
+    /// The serial line.
+    pub serial: Serial,
+}
+
+impl Config {
+    /// The command that starts the machine. `TESSERA_QEMU` names another QEMU.
+    pub fn command(&self) -> Result<Command> {
+        let words = self.words.join(" ");
+        ensure!(
+            words.len() < COMMAND_LINE,
+            "the command is too long for the kernel's command line by {} bytes; \
+             put it into a script on the disk (`cargo xtask disk put`) and run that",
+            (words.len() - COMMAND_LINE) / 2 + 1
+        );
+        let mut command = bound_to_this_process(std::env::var_os("TESSERA_QEMU").unwrap_or("qemu-system-x86_64".into()));
+        command.args(["-M", "q35", "-cpu", CPU, "-smp", "1", "-nodefaults", "-no-user-config", "-display", "none"]);
+        command.arg("-m").arg(self.memory.to_string());
+        command.arg("-kernel").arg(&self.kernel).arg("-initrd").arg(escaped(&self.archive)).arg("-append").arg(words);
+        command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
+        command.args(["-serial", if self.serial == Serial::Terminal { "mon:stdio" } else { "stdio" }]);
+        if !self.reboot {
+            command.arg("-no-reboot");
+        }
+        if self.icount {
+            command.args(["-accel", "tcg", "-icount", "shift=0,sleep=off"]);
+        }
+        if let Some(disk) = &self.disk {
+            let mut drive = OsString::from("if=none,id=disk0,format=raw,cache=writeback,file=");
+            drive.push(escaped(disk));
+            command.arg("-drive").arg(drive).args(["-device", "virtio-blk-pci,drive=disk0,disable-legacy=on"]);
+        }
+        Ok(command)
+    }
+}
+
+/// A command that is killed when this process dies, however it dies, so that no machine is left running.
+fn bound_to_this_process(program: OsString) -> Command {
+    let setpriv = Path::new("/usr/bin/setpriv");
+    if !setpriv.exists() {
+        return Command::new(program);
+    }
+    let mut command = Command::new(setpriv);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
+/// In QEMU's option lists a comma is written twice.
+fn escaped(path: &Path) -> OsString {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let bytes = path.as_os_str().as_bytes().iter();
+    OsString::from_vec(bytes.flat_map(|byte| if *byte == b',' { vec![b','; 2] } else { vec![*byte] }).collect())
+}
+
+/// The command-line word that makes the guest run `command` instead of an interactive shell.
+pub fn exec_word(command: &str) -> String {
+    let hex: String = command.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("exec={hex}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        Config {
+            kernel: "kernel".into(),
+            archive: "boot.tar".into(),
+            disk: Some("a,b.img".into()),
+            memory: 64,
+            words: vec![exec_word("ls /bin"), "seed=7".into()],
+            icount: false,
+            reboot: false,
+            serial: Serial::Pipes,
+        }
+    }
+
+    fn arguments(config: &Config) -> String {
+        let command = config.command().expect("it fits");
+        command.get_args().map(|argument| argument.to_string_lossy().into_owned()).collect::<Vec<_>>().join("|")
+    }
+
+    #[test]
+    fn the_command_travels_in_hexadecimal() {
+        assert_eq!(exec_word("ls é"), "exec=6c7320c3a9");
+        assert!(arguments(&config()).contains("-append|exec=6c73202f62696e seed=7|"));
+    }
+
+    #[test]
+    fn the_machine_is_as_described() {
+        let all = arguments(&Config { icount: true, ..config() });
+        for part in ["-M|q35", "-m|64", "-no-reboot", "file=a,,b.img|-device|virtio-blk-pci", "-icount|shift=0,sleep=off"] {
+            assert!(all.contains(part), "{part} is not in {all}");
+        }
+        assert!(!arguments(&Config { reboot: true, ..config() }).contains("-no-reboot"));
+        assert!(!arguments(&Config { disk: None, ..config() }).contains("virtio"));
+    }
+
+    #[test]
+    fn a_command_that_does_not_fit_is_refused_with_a_way_out() {
+        let error = Config { words: vec![exec_word(&"x".repeat(3000))], ..config() }.command().expect_err("too long");
+        assert!(error.to_string().contains("script on the disk"));
+    }
+}
