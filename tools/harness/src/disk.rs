@@ -62,9 +62,14 @@ enum Kind {
 impl Disk {
     /// An image that exists.
     pub fn open(path: impl Into<PathBuf>) -> Result<Disk> {
-        let disk = Disk { path: path.into(), notes: RefCell::default(), _temporary: None };
+        let disk = Disk::unchecked(path);
         disk.superblock()?;
         Ok(disk)
+    }
+
+    /// A file that may be an image or not; for [`Disk::check`].
+    pub fn unchecked(path: impl Into<PathBuf>) -> Disk {
+        Disk { path: path.into(), notes: RefCell::default(), _temporary: None }
     }
 
     /// Makes an image of `bytes` with `programs` in `/bin`. A file already at `path` is an error.
@@ -337,7 +342,7 @@ impl Disk {
     /// This image, or a copy with its journal replayed.
     fn readable(&self) -> Result<Disk> {
         self.not_in_use()?;
-        let same = Disk { path: self.path.clone(), notes: RefCell::default(), _temporary: None };
+        let same = Disk::unchecked(&self.path);
         if !self.superblock()?.needs_recovery {
             return Ok(same);
         }

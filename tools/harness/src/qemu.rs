@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -24,6 +24,8 @@ pub enum Serial {
 /// A machine to be started.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// Another QEMU than the one that `TESSERA_QEMU` or the path leads to.
+    pub qemu: Option<PathBuf>,
     /// The kernel.
     pub kernel: PathBuf,
     /// The boot archive.
@@ -43,7 +45,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The command that starts the machine. `TESSERA_QEMU` names another QEMU.
+    /// The command that starts the machine.
     pub fn command(&self) -> Result<Command> {
         let words = self.words.join(" ");
         ensure!(
@@ -52,7 +54,8 @@ impl Config {
              put it into a script on the disk (`cargo xtask disk put`) and run that",
             (words.len() - COMMAND_LINE) / 2 + 1
         );
-        let mut command = bound_to_this_process(std::env::var_os("TESSERA_QEMU").unwrap_or("qemu-system-x86_64".into()));
+        let usual = || std::env::var_os("TESSERA_QEMU").map_or_else(|| "qemu-system-x86_64".into(), PathBuf::from);
+        let mut command = bound_to_this_process(self.qemu.clone().unwrap_or_else(usual));
         command.args(["-M", "q35", "-cpu", CPU, "-smp", "1", "-nodefaults", "-no-user-config", "-display", "none"]);
         command.arg("-m").arg(self.memory.to_string());
         command.arg("-kernel").arg(&self.kernel).arg("-initrd").arg(escaped(&self.archive)).arg("-append").arg(words);
@@ -74,7 +77,7 @@ impl Config {
 }
 
 /// A command that is killed when this process dies, however it dies, so that no machine is left running.
-fn bound_to_this_process(program: OsString) -> Command {
+pub fn bound_to_this_process(program: impl AsRef<OsStr>) -> Command {
     let setpriv = Path::new("/usr/bin/setpriv");
     if !setpriv.exists() {
         return Command::new(program);
@@ -103,6 +106,7 @@ mod tests {
 
     fn config() -> Config {
         Config {
+            qemu: None,
             kernel: "kernel".into(),
             archive: "boot.tar".into(),
             disk: Some("a,b.img".into()),

@@ -61,6 +61,7 @@ impl Output {
 /// Describes a machine; made by [`System::builder`].
 #[derive(Debug)]
 pub struct Builder {
+    qemu: Option<PathBuf>,
     images: Option<Images>,
     disk: Option<PathBuf>,
     no_disk: bool,
@@ -114,6 +115,12 @@ impl Builder {
         self
     }
 
+    /// Starts this program instead of QEMU.
+    pub fn qemu(mut self, program: impl Into<PathBuf>) -> Builder {
+        self.qemu = Some(program.into());
+        self
+    }
+
     /// Boots from these images instead of building.
     pub fn images(mut self, images: Images) -> Builder {
         self.images = Some(images);
@@ -146,6 +153,7 @@ impl Builder {
         let images = self.images.clone().map_or_else(Images::get, Ok)?;
         let fresh = if self.disk.is_none() && !self.no_disk { Some(Disk::scratch(SCRATCH)?) } else { None };
         let config = Config {
+            qemu: self.qemu.clone(),
             kernel: images.kernel,
             archive: images.archive,
             disk: self.disk.clone().or(fresh.as_ref().map(|disk| disk.path().to_owned())),
@@ -176,6 +184,7 @@ impl System {
     /// A machine of 128 MiB with a fresh 64 MiB disk.
     pub fn builder() -> Builder {
         Builder {
+            qemu: None,
             images: None,
             disk: None,
             no_disk: false,
@@ -249,5 +258,127 @@ impl System {
     /// Cuts the power. What the guest had written to its disk is there; what it had in its memory is not.
     pub fn kill(mut self) {
         self.machine.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Failure;
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    struct Fake {
+        dir: tempfile::TempDir,
+    }
+
+    /// A shell script in QEMU's place.
+    fn fake(body: &str) -> Fake {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let script = dir.path().join("qemu");
+        fs::write(&script, format!("#!/bin/bash\n{body}\n")).expect("it is written");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("it is made executable");
+        Fake { dir }
+    }
+
+    impl Fake {
+        fn builder(&self) -> Builder {
+            let none = PathBuf::new();
+            let images = Images { kernel: none.clone(), archive: none, programs: vec![] };
+            System::builder().qemu(self.dir.path().join("qemu")).images(images).no_disk().patience(Duration::from_secs(5))
+        }
+
+        fn failure<T: std::fmt::Debug>(&self, act: impl FnOnce(Builder) -> Result<T>) -> Failure {
+            let error = act(self.builder()).expect_err("it must fail");
+            error.downcast_ref::<Failure>().unwrap_or_else(|| panic!("{error:?}")).clone()
+        }
+    }
+
+    /// The frame of one short text.
+    fn frame(channel: char, text: &str) -> String {
+        format!("printf '\\035{channel}\\{:03o}\\000%s' '{text}'\n", text.len())
+    }
+
+    const EXIT_7: &str = "printf '\\035X\\004\\000\\007\\000\\000\\000'\n";
+
+    #[test]
+    fn a_command_gives_its_streams_its_status_and_the_log_apart() {
+        let script = ["echo booting\n", &frame('O', "out"), &frame('E', "err"), &frame('O', "put"), "echo bye\n", EXIT_7].concat();
+        let output = fake(&script).builder().exec("x").expect("it runs");
+        assert_eq!((output.status, output.text(), output.error_text()), (7, "output".into(), "err".into()));
+        assert_eq!(output.log, "booting\nbye\n");
+        let shown = format!("{:#}", output.success().expect_err("7 is no success"));
+        assert!(shown.contains("status 7, not 0") && shown.contains("output") && shown.contains("| bye"), "{shown}");
+    }
+
+    #[test]
+    fn input_is_sent_when_the_console_is_ready_and_not_before() {
+        // The first two bytes that arrive are I frame and Z frame; 3 + 4 + 4 bytes in all.
+        let script = ["sleep 0.2\n", &frame('R', ""), "input=$(head -c 11 | tr '\\035' '<' | tr -d '\\000\\003')\n",
+            "printf '\\035O\\007\\000%s' \"$input\"\n", EXIT_7].concat();
+        let output = fake(&script).builder().stdin(*b"abc").exec("cat").expect("it runs");
+        assert_eq!(output.text(), "<Iabc<Z");
+    }
+
+    #[test]
+    fn a_panic_ends_every_wait_at_once_with_its_message() {
+        let panicking = fake("echo all is well; echo 'kernel panic: no frames left at mm.rs:7'; exec sleep 1000");
+        let started = Instant::now();
+        let Failure::Panic { message, tail } = panicking.failure(|builder| builder.exec("x")) else { panic!("no panic") };
+        assert_eq!(message, "no frames left at mm.rs:7");
+        assert!(tail.contains("all is well"));
+        assert!(matches!(panicking.failure(Builder::boot), Failure::Panic { .. }));
+        assert!(started.elapsed() < Duration::from_secs(4));
+    }
+
+    #[test]
+    fn a_panic_in_the_middle_of_a_frame_is_seen() {
+        let script = "printf '\\035O\\377\\000half'; echo 'kernel panic: cut in'; exit 35";
+        let Failure::Panic { message, .. } = fake(script).failure(|builder| builder.exec("x")) else { panic!("no panic") };
+        assert_eq!(message, "cut in");
+    }
+
+    #[test]
+    fn a_machine_that_stops_early_says_how_and_what_was_seen_last() {
+        let Failure::Stopped { what, how, tail } = fake("echo half way; echo oops >&2; exit 35").failure(|b| b.exec("ls")) else {
+            panic!("no stop")
+        };
+        assert_eq!((what.as_str(), how.as_str()), ("`ls` to end", "QEMU's exit status 35"));
+        assert!(tail.contains("half way") && tail.contains("oops"), "{tail}");
+    }
+
+    #[test]
+    fn a_hanging_machine_is_given_up_at_the_deadline() {
+        let hanging = fake("echo hm; exec sleep 1000");
+        let failure = hanging.failure(|builder| builder.patience(Duration::from_secs(1)).exec("ls"));
+        let Failure::Timeout { what, seconds: 1, tail } = failure else { panic!("{failure}") };
+        assert!(what.contains("`ls` to end") && tail.contains("| hm"), "{what} {tail}");
+    }
+
+    #[test]
+    fn a_missing_qemu_is_said_so() {
+        let error = fake("").builder().qemu("/no/such/qemu").exec("x").expect_err("there is none");
+        assert!(format!("{error:#}").contains("/no/such/qemu") || format!("{error:#}").contains("QEMU"), "{error:#}");
+    }
+
+    #[test]
+    fn a_session_runs_commands_and_tells_their_output_from_the_echo() {
+        // A shell behind a line discipline that echoes: lines end in CR on the way in, in CRLF on the way out.
+        let shell = r#"
+            printf 'booting\r\n$ '
+            while IFS= read -r -d $'\r' line; do
+                printf '%s\r\n' "$line"
+                [ "$line" = poweroff ] && exit 0
+                eval "$line" | sed 's/$/\r/'
+                printf '$ '
+            done"#;
+        let shell = fake(shell);
+        let mut system = shell.builder().boot().expect("it boots");
+        let output = system.run("echo hello; echo '$ '; (exit 3)").expect("it runs");
+        assert_eq!((output.status, output.text().as_str()), (3, "hello\n$ \n"));
+        assert_eq!(system.run("true").expect("it runs").success().expect("0").text(), "");
+        system.type_line("echo typed").expect("typed");
+        assert_eq!(system.expect("typed\r\n").expect("the echo"), "echo ");
+        assert!(system.log().starts_with("booting"));
+        system.poweroff().expect("it powers off");
     }
 }

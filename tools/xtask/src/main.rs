@@ -1,2 +1,86 @@
-//! The host tool.
-fn main() {}
+//! `cargo xtask`: the one tool that builds, boots, tests and measures Tessera.
+//!
+//! This crate is the command line; what it does is in the `harness` library, which tests use too.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod disk;
+mod lint;
+mod run;
+mod test;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// A wait for the guest ran out of time.
+const TIMED_OUT: u8 = 124;
+/// The machine failed: it could not be built or started, panicked, or stopped.
+const MACHINE_FAILED: u8 = 125;
+
+/// Builds, boots, tests and measures Tessera.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the kernel, the servers, the programs and the boot image
+    Build,
+    /// Boot in QEMU, to a shell prompt in this terminal or to run one command
+    Run(run::Options),
+    /// Run all tests: those of the crates on this machine, then those in QEMU
+    Test(test::Options),
+    /// Run the guest's `bench` program, counting guest instructions
+    Bench(bench::Options),
+    /// Make disk images and move files in and out of them
+    #[command(subcommand)]
+    Disk(disk::Command),
+    /// Check system.toml and lint everything, for all targets
+    #[command(visible_alias = "clippy")]
+    Check,
+}
+
+fn main() -> ExitCode {
+    let failed = |code: u8| move |error: anyhow::Error| fail(&error, code);
+    match Cli::parse().command {
+        Command::Build => build().unwrap_or_else(failed(1)),
+        Command::Run(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
+        Command::Test(options) => options.run().unwrap_or_else(failed(1)),
+        Command::Bench(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
+        Command::Disk(command) => command.run().unwrap_or_else(failed(1)),
+        Command::Check => lint::run().unwrap_or_else(failed(1)),
+    }
+}
+
+fn build() -> anyhow::Result<ExitCode> {
+    let images = harness::build::build()?;
+    println!("kernel        {}", harness::workspace::shown(&images.kernel));
+    println!("boot archive  {}", harness::workspace::shown(&images.archive));
+    println!("programs      {}", images.programs.len());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what went wrong and gives the exit code for it.
+fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
+    let timed_out = matches!(error.downcast_ref(), Some(harness::Failure::Timeout { .. }));
+    if error.downcast_ref::<harness::description::BadDescription>().is_some() {
+        eprintln!("{error}");
+    } else {
+        eprintln!("error: {error:#}");
+    }
+    ExitCode::from(if timed_out { TIMED_OUT } else { code })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,33 @@
+//! `cargo xtask check`: the description of the system, and clippy for every target, warnings counted as errors.
+
+use anyhow::{Result, ensure};
+use harness::{
+    build::{BUILD_STD, KERNEL_TARGET, USER_TARGET, check_description, user_packages},
+    toolchain::Toolchain,
+    workspace,
+};
+use std::process::{Command, ExitCode};
+
+/// Checks everything; the first complaint ends it.
+pub fn run() -> Result<ExitCode> {
+    check_description()?;
+    let toolchain = Toolchain::choose()?;
+    let mut kernel = toolchain.cargo();
+    kernel.arg("clippy").args(BUILD_STD).args(["--target", KERNEL_TARGET, "--profile", "kernel", "--package", "kernel"]);
+    lint("the kernel", &mut kernel)?;
+    let mut user = toolchain.cargo();
+    user.arg("clippy").args(BUILD_STD).args(["--target", USER_TARGET, "--release"]);
+    user.args(user_packages()?.iter().flat_map(|package| ["--package", package]));
+    lint("servers and programs", &mut user)?;
+    let mut host = Command::new("cargo");
+    lint("host crates and tests", host.args(["clippy", "--workspace", "--lib", "--tests"]))?;
+    lint("the tools", Command::new("cargo").args(["clippy", "--package", "xtask", "--package", "harness", "--all-targets"]))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn lint(what: &str, cargo: &mut Command) -> Result<()> {
+    eprintln!("checking {what}");
+    let status = cargo.current_dir(workspace::root()).args(["--quiet", "--", "-D", "warnings"]).status()?;
+    ensure!(status.success(), "clippy has complaints about {what}; they are above");
+    Ok(())
+}

@@ -1,0 +1,307 @@
+//! `cargo xtask test`.
+//!
+//! 1. Cargo builds every test binary, then the images; a failure to build ends the run.
+//! 2. Binaries of `tools/harness/tests/` boot machines: each of their tests is a process of its own, at most as many at
+//!    a time as there are processors, each with a deadline. All other binaries run as they are.
+//! 3. A test that fails is shown with its output and the command that repeats it. The last line is the summary.
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use harness::{Images, build::run_cargo, qemu::bound_to_this_process, workspace};
+use std::{
+    collections::VecDeque,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+/// Runs all tests, those of the crates on this machine first, then those in QEMU.
+#[derive(Args)]
+pub struct Options {
+    /// Only tests whose names contain this
+    filter: Option<String>,
+    /// Only the tests that need no QEMU
+    #[arg(long, conflicts_with = "qemu")]
+    host: bool,
+    /// Only the tests in QEMU
+    #[arg(long)]
+    qemu: bool,
+    /// Tests at a time [default: the number of processors]
+    #[arg(short, long)]
+    jobs: Option<usize>,
+    /// How long one test in QEMU may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 240)]
+    deadline: u64,
+}
+
+/// One process to run.
+#[derive(Debug, Clone)]
+struct Job {
+    /// As it is shown: crate, file and test.
+    name: String,
+    binary: PathBuf,
+    args: Vec<String>,
+    repeat: String,
+}
+
+struct Outcome {
+    passed: usize,
+    failed: Vec<String>,
+}
+
+impl Options {
+    /// Runs them.
+    pub fn run(&self) -> Result<ExitCode> {
+        let started = Instant::now();
+        let (host, qemu) = self.binaries()?;
+        let mut total = Outcome { passed: 0, failed: Vec::new() };
+        if !self.qemu {
+            total.add(run_jobs(host.iter().map(|binary| self.host_job(binary)).collect(), self.workers(), None));
+        }
+        if !self.host {
+            let images = if qemu.is_empty() { None } else { Some(harness::build::build()?) };
+            let mut jobs = Vec::new();
+            for binary in &qemu {
+                jobs.extend(self.qemu_jobs(binary)?);
+            }
+            let directory = images.and_then(|images: Images| images.kernel.parent().map(Path::to_owned));
+            total.add(run_jobs(jobs, self.workers(), directory.as_deref().map(|images| (images, Duration::from_secs(self.deadline)))));
+        }
+        ensure!(total.passed + total.failed.len() > 0, "no test has a name that contains `{}`", self.filter.as_deref().unwrap_or(""));
+        total.failed.iter().for_each(|name| println!("failed: {name}"));
+        println!("{} passed, {} failed ({} s)", total.passed, total.failed.len(), started.elapsed().as_secs());
+        Ok(if total.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn workers(&self) -> usize {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        self.jobs.unwrap_or(processors).max(1)
+    }
+
+    /// Builds all test binaries: those for the host, and those that boot machines.
+    fn binaries(&self) -> Result<(Vec<Binary>, Vec<Binary>)> {
+        let mut cargo = Command::new("cargo");
+        cargo.current_dir(workspace::root()).arg("test").arg("--no-run");
+        match (self.host, self.qemu) {
+            (_, true) => cargo.args(["--package", "harness", "--tests"]),
+            _ => cargo.args(["--workspace", "--lib", "--tests"]),
+        };
+        let messages = run_cargo(&mut cargo)?;
+        let tests = messages.iter().filter_map(Binary::from_message);
+        Ok(tests.partition(|binary| !binary.boots_machines()))
+    }
+
+    fn host_job(&self, binary: &Binary) -> Job {
+        Job {
+            name: binary.shown(),
+            binary: binary.file.clone(),
+            args: self.filter.iter().cloned().collect(),
+            repeat: format!("cargo test --package {}", binary.package),
+        }
+    }
+
+    fn qemu_jobs(&self, binary: &Binary) -> Result<Vec<Job>> {
+        let listed = Command::new(&binary.file).args(["--list", "--format", "terse"]).output()?;
+        ensure!(listed.status.success(), "{} cannot list its tests", binary.shown());
+        let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let names = text.lines().filter_map(|line| line.strip_suffix(": test"));
+        let wanted = |name: &&str| self.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()));
+        let job = |name: &str| Job {
+            name: format!("{} {name}", binary.target),
+            binary: binary.file.clone(),
+            args: ["--exact", "--nocapture", name].map(str::to_owned).to_vec(),
+            repeat: format!("cargo xtask test --qemu {name}"),
+        };
+        Ok(names.filter(wanted).map(job).collect())
+    }
+}
+
+/// A test binary that cargo built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Binary {
+    package: String,
+    target: String,
+    is_integration_test: bool,
+    file: PathBuf,
+}
+
+impl Binary {
+    fn from_message(message: &serde_json::Value) -> Option<Binary> {
+        let is_test = message.get("profile")?.get("test")?.as_bool()?;
+        let target = message.get("target")?;
+        let folder = Path::new(message.get("manifest_path")?.as_str()?).parent()?;
+        let root = workspace::root();
+        is_test.then_some(())?;
+        Some(Binary {
+            package: package_of(message.get("package_id")?.as_str()?),
+            target: target.get("name")?.as_str()?.to_owned(),
+            is_integration_test: target.get("kind")?.as_array()?.iter().any(|kind| kind == "test"),
+            file: PathBuf::from(message.get("executable")?.as_str()?),
+        })
+        .filter(|_| folder.starts_with(root))
+    }
+
+    fn boots_machines(&self) -> bool {
+        self.package == "harness" && self.is_integration_test
+    }
+
+    fn shown(&self) -> String {
+        if self.is_integration_test { format!("{} ({})", self.package, self.target) } else { self.package.clone() }
+    }
+}
+
+/// The package's name in an id such as `path+file:///repo/kernel#0.1.0` or `...#name@0.1.0`.
+fn package_of(id: &str) -> String {
+    let (place, version) = id.rsplit_once('#').unwrap_or((id, ""));
+    match version.split_once('@') {
+        Some((name, _)) => name.to_owned(),
+        None => place.rsplit('/').next().unwrap_or(place).to_owned(),
+    }
+}
+
+impl Outcome {
+    fn add(&mut self, more: Outcome) {
+        self.passed += more.passed;
+        self.failed.extend(more.failed);
+    }
+}
+
+/// Runs jobs, `workers` at a time. `machines`: the images and the deadline for tests that boot.
+fn run_jobs(jobs: Vec<Job>, workers: usize, machines: Option<(&Path, Duration)>) -> Outcome {
+    let queue = Mutex::new(VecDeque::from(jobs));
+    let total = Mutex::new(Outcome { passed: 0, failed: Vec::new() });
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().ok().and_then(|mut queue| queue.pop_front());
+                    let Some(job) = next else { return };
+                    let outcome = run_job(&job, machines).unwrap_or_else(|error| {
+                        println!("FAILED {}: {error:#}", job.name);
+                        Outcome { passed: 0, failed: vec![job.name.clone()] }
+                    });
+                    if let Ok(mut total) = total.lock() {
+                        total.add(outcome);
+                    }
+                }
+            });
+        }
+    });
+    total.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn run_job(job: &Job, machines: Option<(&Path, Duration)>) -> Result<Outcome> {
+    let started = Instant::now();
+    let output = tempfile::NamedTempFile::new()?;
+    let mut command = bound_to_this_process(&job.binary);
+    command.args(&job.args).current_dir(workspace::root()).stdin(Stdio::null());
+    let file = output.reopen()?;
+    command.stdout(file.try_clone()?).stderr(file);
+    if let Some((images, _)) = machines {
+        command.env("TESSERA_IMAGES", images);
+    }
+    let ended = run_within(&mut command, machines.map(|(_, deadline)| deadline))?;
+    let text = String::from_utf8_lossy(&fs::read(output.path())?).into_owned();
+    let (passed, mut failed) = results(&text);
+    let seconds = started.elapsed().as_secs_f32();
+    if ended == Some(true) && failed.is_empty() {
+        if passed > 0 {
+            let count = if machines.is_some() { String::new() } else { format!(", {passed} tests") };
+            println!("ok     {} ({seconds:.1} s{count})", job.name);
+        }
+        return Ok(Outcome { passed, failed });
+    }
+    if failed.is_empty() || machines.is_some() {
+        failed = vec![job.name.clone()];
+    } else {
+        failed.iter_mut().for_each(|name| *name = format!("{} {name}", job.name));
+    }
+    let why = if ended.is_some() { "" } else { "timed out; " };
+    println!("FAILED {} ({why}{seconds:.1} s)\n{}\nrepeat it with: {}", job.name, text.trim_end(), job.repeat);
+    Ok(Outcome { passed, failed })
+}
+
+/// Waits for a process to end: `Some(success)`, or `None` when the deadline passed and it was killed. Its machines die
+/// with it.
+fn run_within(command: &mut Command, deadline: Option<Duration>) -> Result<Option<bool>> {
+    let mut child = command.spawn()?;
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status.success()));
+        }
+        if deadline.is_some_and(|deadline| started.elapsed() > deadline) {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The number of passed tests and the names of failed ones in what Rust's test runner printed.
+fn results(text: &str) -> (usize, Vec<String>) {
+    let failed = text.lines().filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
+    let summary = text.lines().rev().find_map(|line| line.strip_prefix("test result: "));
+    let passed = summary.and_then(|line| line.split(". ").nth(1)?.split_once(" passed")?.0.trim().parse().ok());
+    (passed.unwrap_or(0), failed.map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use harness::workspace;
+
+    fn script(dir: &tempfile::TempDir, name: &str, body: &str) -> Job {
+        let binary = dir.path().join(name);
+        fs::write(&binary, format!("#!/bin/sh\n{body}\n")).expect("it is written");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&binary, mode).expect("it is made executable");
+        Job { name: name.into(), binary, args: vec![], repeat: "it".into() }
+    }
+
+    #[test]
+    fn the_runners_words_are_understood() {
+        let text = "running 3 tests\ntest a::b ... ok\ntest c ... FAILED\n\n\
+            test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
+        assert_eq!(results(text), (2, vec!["c".to_owned()]));
+        assert_eq!(results("Segmentation fault"), (0, vec![]));
+    }
+
+    #[test]
+    fn passes_failures_crashes_and_hangs_are_told_apart() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let ok = "echo 'test result: ok. 4 passed; 0 failed; 0 ignored'";
+        let jobs = vec![
+            script(&dir, "good", ok),
+            script(&dir, "bad", "echo 'test x ... FAILED'; echo 'test result: FAILED. 2 passed; 1 failed;'; exit 101"),
+            script(&dir, "crash", "kill -9 $$"),
+            script(&dir, "hang", "exec sleep 1000"),
+        ];
+        let outcome = run_jobs(jobs, 2, Some((dir.path(), Duration::from_secs(2))));
+        let mut failed = outcome.failed;
+        failed.sort();
+        assert_eq!((outcome.passed, failed), (6, vec!["bad".to_owned(), "crash".to_owned(), "hang".to_owned()]));
+    }
+
+    #[test]
+    fn both_forms_of_a_package_id_are_understood() {
+        assert_eq!(package_of("path+file:///r/libipc/abi#0.1.0"), "abi");
+        assert_eq!(package_of("path+file:///r/userland#sh@0.1.0"), "sh");
+    }
+
+    #[test]
+    fn only_the_harness_integration_tests_boot_machines() {
+        let message = |folder: &str, kind: &str| {
+            serde_json::json!({"package_id": format!("path+file://{}/{folder}#0.1.0", workspace::root().display()),
+                "manifest_path": workspace::root().join(folder).join("Cargo.toml"),
+                "target": {"name": "boot", "kind": [kind]}, "profile": {"test": true}, "executable": "/t/boot"})
+        };
+        let boots = |folder, kind| Binary::from_message(&message(folder, kind)).expect("it is a test").boots_machines();
+        assert!(boots("tools/harness", "test"));
+        assert!(!boots("tools/harness", "lib"));
+        assert!(!boots("kernel", "test"));
+    }
+}
