@@ -1,11 +1,15 @@
-//! The shell's own logic, apart from the system that it runs on: language, words, patterns, line editor.
+//! The shell's own logic, apart from the system that it runs on: language, words, patterns, jobs, line editor.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+pub mod builtin;
 pub mod editor;
 pub mod glob;
 pub mod history;
+pub mod job;
 pub mod keys;
+pub mod shell;
 pub mod syntax;
+pub mod system;
 pub mod word;

@@ -1,0 +1,439 @@
+//! The interpreter: runs scripts on a [`System`].
+//!
+//! Invariants:
+//! 1. `status` is that of the last pipeline that ended, 0 to 255.
+//! 2. Every process that was started is discarded once it has ended, and every pipe end hung up.
+//! 3. No failure of the system ends the shell: it becomes a message and a status.
+
+use crate::builtin;
+use crate::history::History;
+use crate::job::{Job, Member, state_text};
+use crate::syntax::{self, Command, Connector, Item, Pipeline, SyntaxError, Target};
+use crate::system::{Entry, Launch, Mode, NoStart, System, Wake};
+use crate::word::Scope;
+use alloc::{borrow::ToOwned, collections::BTreeMap, format, string::String, string::ToString, vec, vec::Vec};
+
+/// Status of a command that does not exist.
+pub const NOT_FOUND: i32 = 127;
+/// Status of a file that is no program, or that could not be started.
+pub const NOT_EXECUTABLE: i32 = 126;
+/// Status of a text that is no script.
+pub const BAD_SYNTAX: i32 = 2;
+/// Status of a job that ^C ended.
+pub const INTERRUPTED: i32 = 130;
+
+/// A variable.
+#[derive(Debug, Clone, Default)]
+pub struct Variable {
+    /// Its value.
+    pub value: String,
+    /// Programs get it as well.
+    pub exported: bool,
+}
+
+/// A shell.
+pub struct Shell<S: System> {
+    /// What it runs on.
+    pub system: S,
+    /// Variables by name.
+    pub variables: BTreeMap<String, Variable>,
+    /// `$0`, `$1` and so on.
+    pub parameters: Vec<String>,
+    /// `$?`
+    pub status: i32,
+    /// The current directory's absolute path.
+    pub here: String,
+    /// Lines entered.
+    pub history: History,
+    /// Background jobs.
+    pub jobs: Vec<Job<S>>,
+    /// Set by `exit`: the status to end with.
+    pub exit: Option<i32>,
+    /// Somebody types the commands: job numbers are told.
+    pub interactive: bool,
+    /// `$$`
+    pub number: u64,
+    /// `$!`
+    pub last_background: u64,
+    interrupted: bool,
+}
+
+/// Input, output and errors of a command. The input of a background job is none.
+pub struct Streams<S: System> {
+    input: Option<S::Stream>,
+    /// Standard output.
+    pub output: S::Stream,
+    /// Standard errors.
+    pub errors: S::Stream,
+}
+
+/// A command ready to run.
+struct Ready<S: System> {
+    arguments: Vec<String>,
+    assignments: Vec<(String, String)>,
+    streams: Streams<S>,
+    ends: Vec<S::Stream>,
+    /// A redirection failed: not to be run.
+    refused: Option<i32>,
+}
+
+impl<S: System> Shell<S> {
+    /// A shell without variables, in directory `here`.
+    pub fn new(system: S, here: &str) -> Shell<S> {
+        Shell {
+            system,
+            variables: BTreeMap::new(),
+            parameters: vec!["sh".into()],
+            status: 0,
+            here: here.into(),
+            history: History::default(),
+            jobs: Vec::new(),
+            exit: None,
+            interactive: false,
+            number: 0,
+            last_background: 0,
+            interrupted: false,
+        }
+    }
+
+    /// Runs a text, line by line as its lines complete commands, so that an error further down does not stop what
+    /// stands above it. Ends early after `exit` or ^C.
+    pub fn run_text(&mut self, text: &str) -> i32 {
+        let mut rest = text;
+        let mut line_number = 1;
+        while !rest.is_empty() && self.exit.is_none() && !self.interrupted {
+            let (taken, parsed) = complete_lines(rest);
+            match parsed {
+                Ok(script) => script.items.iter().for_each(|item| self.item(item)),
+                Err(error) => {
+                    self.status = BAD_SYNTAX;
+                    let place = if text.trim_end().contains('\n') { format!("line {line_number}: ") } else { String::new() };
+                    self.complain(&format!("{place}{error}"));
+                    return self.status;
+                }
+            }
+            line_number += rest[..taken].matches('\n').count();
+            rest = &rest[taken..];
+        }
+        self.interrupted = false;
+        self.exit.unwrap_or(self.status)
+    }
+
+    /// Writes `sh: ...` to the shell's own errors.
+    pub fn complain(&mut self, message: &str) {
+        let [_, _, errors] = self.system.standard();
+        self.complain_to(&errors, message);
+    }
+
+    /// Writes `sh: ...` to a stream. Where even that fails nobody can be told.
+    pub fn complain_to(&mut self, errors: &S::Stream, message: &str) {
+        let _ = self.system.write(errors, format!("sh: {message}\n").as_bytes());
+    }
+
+    fn item(&mut self, item: &Item) {
+        if self.exit.is_some() || self.interrupted {
+            return;
+        }
+        if item.background {
+            self.background(item);
+            return;
+        }
+        self.pipeline(&item.first, &item.text);
+        for (connector, pipeline) in &item.rest {
+            if self.exit.is_some() || self.interrupted {
+                return;
+            }
+            if (*connector == Connector::And) == (self.status == 0) {
+                self.pipeline(pipeline, &item.text);
+            }
+        }
+    }
+
+    fn pipeline(&mut self, pipeline: &Pipeline, text: &str) {
+        let [input, _, _] = self.system.standard();
+        let Some(mut job) = self.launch(pipeline, text, Some(input)) else { return };
+        self.status = self.foreground(&mut job);
+        if pipeline.negated {
+            self.status = i32::from(self.status == 0);
+        }
+    }
+
+    /// Waits until every member of the job has ended; ^C ends them.
+    pub fn foreground(&mut self, job: &mut Job<S>) -> i32 {
+        while !job.poll(&mut self.system) {
+            if self.system.wait() == Wake::Interrupt {
+                job.kill(&mut self.system, INTERRUPTED);
+                self.interrupted = true;
+            }
+        }
+        job.status()
+    }
+
+    /// Waits until a background job ended; `false`: ^C came first.
+    pub fn wait_for_change(&mut self) -> bool {
+        self.interrupted = self.system.wait() == Wake::Interrupt;
+        !self.interrupted
+    }
+
+    /// Starts an item and does not wait. What is more than programs in a pipeline is run by a shell of its own.
+    fn background(&mut self, item: &Item) {
+        let simple = item.rest.is_empty() && !item.first.negated && item.first.commands.iter().all(is_plain_program);
+        let job = if simple { self.launch(&item.first, &item.text, None) } else { self.subshell(&item.text) };
+        let Some(mut job) = job else { return };
+        job.number = (1..).find(|number| self.jobs.iter().all(|job| job.number != *number)).unwrap_or(usize::MAX);
+        self.status = 0;
+        let process = job.process_number();
+        if process != 0 {
+            self.last_background = process;
+            if self.interactive {
+                let [_, _, errors] = self.system.standard();
+                let _ = self.system.write(&errors, format!("[{}] {process}\n", job.number).as_bytes());
+            }
+        }
+        self.jobs.push(job);
+    }
+
+    /// Runs a text in a shell of its own, which knows all variables.
+    fn subshell(&mut self, text: &str) -> Option<Job<S>> {
+        let [_, output, errors] = self.system.standard();
+        let arguments = vec!["sh".into(), "-c".into(), text.into()];
+        let assignments = self.variables.iter().map(|(name, variable)| (name.clone(), variable.value.clone())).collect();
+        let streams = Streams { input: None, output, errors };
+        let ready = Ready { arguments, assignments, streams, ends: Vec::new(), refused: None };
+        let members = vec![self.start(ready)];
+        Some(Job { number: 0, text: text.into(), members })
+    }
+
+    /// Starts every command of a pipeline. `None`: it was no job but a change of the shell itself.
+    fn launch(&mut self, pipeline: &Pipeline, text: &str, input: Option<S::Stream>) -> Option<Job<S>> {
+        if let [command] = &pipeline.commands[..] {
+            if command.words.is_empty() {
+                self.assign(command);
+                return None;
+            }
+        }
+        let mut ready = self.prepare(pipeline, input);
+        if let [one] = &mut ready[..] {
+            if one.refused.is_none() && one.arguments.first().is_some_and(|name| builtin::is_builtin(name)) {
+                self.status = builtin::run(self, &one.arguments, &one.streams);
+                if pipeline.negated {
+                    self.status = i32::from(self.status == 0);
+                }
+                return None;
+            }
+        }
+        self.system.lend_terminal();
+        let mut job = Job { number: 0, text: text.into(), members: Vec::new() };
+        let mut own = Vec::new();
+        for (index, command) in ready.into_iter().enumerate() {
+            if command.refused.is_none() && command.arguments.first().is_some_and(|name| builtin::is_builtin(name)) {
+                job.members.push(waiting_member(&command));
+                own.push((index, command));
+            } else {
+                let member = self.start(command);
+                job.members.push(member);
+            }
+        }
+        // Builtins last: what reads their output runs by now, and what writes to them learns that they do not read.
+        for (index, mut command) in own {
+            command.streams.input = None;
+            job.members[index].status = builtin::run(self, &command.arguments, &command.streams);
+            job.members[index].hang_up(&mut self.system);
+        }
+        Some(job)
+    }
+
+    /// Expands the commands, opens their files and joins them with pipes.
+    fn prepare(&mut self, pipeline: &Pipeline, input: Option<S::Stream>) -> Vec<Ready<S>> {
+        let [_, output, errors] = self.system.standard();
+        let mut ready = Vec::new();
+        let mut input = input;
+        let mut from_left: Option<S::Stream> = None;
+        for (index, command) in pipeline.commands.iter().enumerate() {
+            let mut ends: Vec<S::Stream> = from_left.take().into_iter().collect();
+            let mut streams = Streams { input: input.take(), output: output.clone(), errors: errors.clone() };
+            let mut refused = None;
+            if index + 1 < pipeline.commands.len() {
+                match self.system.pipe() {
+                    Ok((read, write)) => {
+                        streams.output = write.clone();
+                        ends.push(write);
+                        input = Some(read.clone());
+                        from_left = Some(read);
+                    }
+                    Err(why) => {
+                        self.complain(&format!("pipe: {why}"));
+                        refused = Some(NOT_EXECUTABLE);
+                    }
+                }
+            }
+            if let Err(message) = self.redirect(command, &mut streams) {
+                self.complain_to(&streams.errors, &message);
+                refused = Some(1);
+            }
+            let arguments = command.words.iter().flat_map(|word| word.expand(self)).collect();
+            let assignments = command.assignments.iter().map(|(name, word)| (name.clone(), word.expand_whole(self)));
+            let assignments = assignments.collect();
+            ready.push(Ready { arguments, assignments, streams, ends, refused });
+        }
+        ready
+    }
+
+    fn redirect(&mut self, command: &Command, streams: &mut Streams<S>) -> Result<(), String> {
+        for redirection in &command.redirections {
+            let (word, mode) = match &redirection.target {
+                Target::Same(other) => {
+                    let same = if *other == 1 { streams.output.clone() } else { streams.errors.clone() };
+                    *(if redirection.stream == 1 { &mut streams.output } else { &mut streams.errors }) = same;
+                    continue;
+                }
+                Target::Read(word) => (word, Mode::Read),
+                Target::Write(word) => (word, Mode::Truncate),
+                Target::Append(word) => (word, Mode::Append),
+            };
+            let path = word.expand_whole(self);
+            let file = self.system.open(&path, mode).map_err(|why| format!("{path}: {why}"))?;
+            match redirection.stream {
+                0 => streams.input = Some(file),
+                1 => streams.output = file,
+                _ => streams.errors = file,
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a program; where it does not start the member has ended already.
+    fn start(&mut self, command: Ready<S>) -> Member<S> {
+        let mut member = waiting_member(&command);
+        let Some(name) = command.arguments.first().filter(|_| command.refused.is_none()) else {
+            member.status = command.refused.unwrap_or(0);
+            member.hang_up(&mut self.system);
+            return member;
+        };
+        let environment = self.environment(command.assignments);
+        let jobs: Vec<&S::Process> =
+            self.jobs.iter().flat_map(|job| job.members.iter()).filter_map(|member| member.process.as_ref()).collect();
+        let Streams { input, output, errors } = command.streams;
+        let arguments = &command.arguments;
+        let launch = Launch { name, arguments, environment: &environment, input, output, errors, jobs: &jobs };
+        match self.system.start(launch) {
+            Ok(process) => {
+                member.number = self.system.number(&process);
+                member.process = Some(process);
+            }
+            Err(why) => {
+                let (message, status) = match why {
+                    NoStart::NotFound => ("command not found".to_owned(), NOT_FOUND),
+                    NoStart::NotExecutable(why) | NoStart::Failed(why) => (why, NOT_EXECUTABLE),
+                };
+                self.complain_to(&member.errors, &format!("{name}: {message}"));
+                member.status = status;
+                member.hang_up(&mut self.system);
+            }
+        }
+        member
+    }
+
+    fn environment(&self, own: Vec<(String, String)>) -> Vec<(String, String)> {
+        let exported = self.variables.iter().filter(|(name, variable)| {
+            variable.exported && own.iter().all(|(other, _)| other != *name)
+        });
+        let mut all: Vec<_> = exported.map(|(name, variable)| (name.clone(), variable.value.clone())).collect();
+        all.extend(own);
+        all
+    }
+
+    /// Variables change only where no program is named; files of its redirections are made all the same.
+    fn assign(&mut self, command: &Command) {
+        let [input, output, errors] = self.system.standard();
+        let mut streams = Streams { input: Some(input), output, errors };
+        self.status = match self.redirect(command, &mut streams) {
+            Ok(()) => 0,
+            Err(message) => {
+                self.complain(&message);
+                1
+            }
+        };
+        for (name, word) in &command.assignments {
+            let value = word.expand_whole(self);
+            self.set(name, value);
+        }
+    }
+
+    /// Sets a variable; an exported one stays exported.
+    pub fn set(&mut self, name: &str, value: String) {
+        self.variables.entry(name.into()).or_default().value = value;
+    }
+
+    /// Tells which background jobs have ended, and forgets them.
+    pub fn report_jobs(&mut self) {
+        let mut jobs = core::mem::take(&mut self.jobs);
+        jobs.retain_mut(|job| {
+            let ended = job.poll(&mut self.system);
+            if ended && self.interactive {
+                let state = state_text(true, job.status());
+                let [_, _, errors] = self.system.standard();
+                let line = format!("[{}] {state}  {}\n", job.number, job.text);
+                let _ = self.system.write(&errors, line.as_bytes());
+            }
+            !ended
+        });
+        self.jobs = jobs;
+    }
+}
+
+/// The shortest run of whole lines that is a script (or can never become one), and its length.
+fn complete_lines(text: &str) -> (usize, Result<syntax::Script, SyntaxError>) {
+    let mut end = 0;
+    loop {
+        end = text[end..].find('\n').map_or(text.len(), |at| end + at + 1);
+        match syntax::parse(&text[..end]) {
+            Err(SyntaxError::Incomplete(_)) if end < text.len() => {}
+            parsed => return (end, parsed),
+        }
+    }
+}
+
+fn waiting_member<S: System>(command: &Ready<S>) -> Member<S> {
+    Member {
+        name: command.arguments.first().cloned().unwrap_or_default(),
+        process: None,
+        number: 0,
+        status: 0,
+        ends: command.ends.clone(),
+        errors: command.streams.errors.clone(),
+    }
+}
+
+/// Whether a command's first word is written out and names no builtin.
+fn is_plain_program(command: &Command) -> bool {
+    command.words.first().is_some_and(|word| {
+        let text = word.to_string();
+        !text.starts_with('$') && !builtin::is_builtin(&text)
+    })
+}
+
+impl<S: System> Scope for Shell<S> {
+    fn variable(&self, name: &str) -> Option<String> {
+        match name {
+            "?" => Some(self.status.to_string()),
+            "$" => Some(self.number.to_string()),
+            "!" => Some(if self.last_background == 0 { String::new() } else { self.last_background.to_string() }),
+            "#" => Some(self.parameters.len().saturating_sub(1).to_string()),
+            "@" => Some(self.parameters.get(1..).unwrap_or_default().join(" ")),
+            name => match name.parse::<usize>() {
+                Ok(index) => self.parameters.get(index).cloned(),
+                Err(_) => self.variables.get(name).map(|variable| variable.value.clone()),
+            },
+        }
+    }
+
+    fn entries(&mut self, directory: &str) -> Option<Vec<String>> {
+        let entries: Vec<Entry> = self.system.entries(directory)?;
+        Some(entries.into_iter().map(|entry| entry.name).collect())
+    }
+}
+
+#[cfg(test)]
+#[path = "shell_tests.rs"]
+mod tests;
