@@ -82,8 +82,6 @@ impl Editor {
         let tabbed = core::mem::take(&mut self.tabbed);
         match key {
             Key::Enter => {
-                self.cursor = self.line.len();
-                self.draw(out);
                 out.extend_from_slice(b"\r\n");
                 return Some(Outcome::Line(self.text()));
             }

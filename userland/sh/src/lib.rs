@@ -4,11 +4,13 @@
 extern crate alloc;
 
 pub mod builtin;
+pub mod complete;
 pub mod editor;
 pub mod glob;
 pub mod history;
 pub mod job;
 pub mod keys;
+pub mod session;
 pub mod shell;
 pub mod syntax;
 pub mod system;

@@ -35,6 +35,8 @@ struct World {
     running: HashMap<u64, Running>,
     started: u64,
     interrupts: usize,
+    claimed: bool,
+    typed: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, Default)]
@@ -175,7 +177,17 @@ impl System for Fake {
         let names = self.0.borrow().files.keys().cloned().collect::<Vec<_>>();
         Some(names.into_iter().map(|name| Entry { name, is_dir: false }).collect())
     }
-    fn lend_terminal(&mut self) {}
+    fn lend_terminal(&mut self) {
+        self.0.borrow_mut().claimed = false;
+    }
+    fn claim_terminal(&mut self) {
+        self.0.borrow_mut().claimed = true;
+    }
+    fn read_terminal(&mut self) -> Option<Vec<u8>> {
+        let mut world = self.0.borrow_mut();
+        assert!(world.claimed, "read a terminal that was lent");
+        if world.typed.is_empty() { None } else { Some(world.typed.remove(0)) }
+    }
 }
 
 fn shell() -> Shell<Fake> {
@@ -376,4 +388,46 @@ fn every_builtin_has_help() {
     for (name, text) in builtin::ALL {
         assert_eq!(output(&format!("{name} --help")), format!("{name}: {text}\n"));
     }
+}
+
+/// What the terminal showed while the pieces were typed, and the status at the end.
+fn typed(pieces: &[&str]) -> (i32, String, String) {
+    let mut shell = shell();
+    shell.system.0.borrow_mut().typed = pieces.iter().map(|piece| piece.as_bytes().to_vec()).collect();
+    let status = crate::session::interact(&mut shell);
+    let world = shell.system.0.borrow();
+    (status, world.output.clone(), world.errors.clone())
+}
+
+#[test]
+fn the_prompt_shows_where_one_is() {
+    let (status, output, _) = typed(&["cd /x\r", "echo hi\r", "\x04"]);
+    assert_eq!(status, 0);
+    assert_eq!(output, "tessera:/$ cd /x\r\ntessera:/x$ echo hi\r\nhi\ntessera:/x$ \r\n");
+}
+
+#[test]
+fn lines_typed_ahead_and_lines_that_continue_are_run() {
+    let (status, output, errors) = typed(&["echo 'a\rb'; status 3\rexit\rno\r"]);
+    assert_eq!(status, 3);
+    assert!(output.contains("\r\n> ") && output.contains("a\nb\n"), "{output}");
+    assert_eq!(errors, "");
+}
+
+#[test]
+fn control_c_gives_the_line_up() {
+    assert_eq!(typed(&["echo 'a\r\x03", "exit\r"]).0, 130);
+    let (_, output, _) = typed(&["status 1\x03", "echo $?\r", "exit 0\r"]);
+    assert!(output.contains("\n130\n"), "{output}");
+}
+
+#[test]
+fn the_end_of_the_terminal_ends_the_shell() {
+    assert_eq!(typed(&["status 7\r"]).0, 7);
+}
+
+#[test]
+fn the_end_of_a_job_is_told_before_the_next_prompt() {
+    let (_, _, errors) = typed(&["status 2 &\r", "echo x\r", "\r", "exit\r"]);
+    assert_eq!(errors, "[1] 1\n[1] Exit 2  status 2\n");
 }

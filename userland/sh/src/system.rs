@@ -104,4 +104,8 @@ pub trait System {
     fn entries(&mut self, directory: &str) -> Option<Vec<Entry>>;
     /// Hands the terminal to the job that is about to run.
     fn lend_terminal(&mut self);
+    /// Takes the terminal back: every key comes as it is typed, without echo.
+    fn claim_terminal(&mut self);
+    /// Waits for keys; `None`: there will be no more.
+    fn read_terminal(&mut self) -> Option<Vec<u8>>;
 }
