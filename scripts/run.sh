@@ -2,4 +2,4 @@
 # Boots Tessera in QEMU: to a shell prompt in this terminal, or with --exec 'CMD' to run one command.
 # Sets up the machine and builds whatever is needed first. All options: scripts/run.sh --help
 . "$(dirname "$0")/setup.sh"
-exec cargo xtask run "$@"
+xtask run "$@"

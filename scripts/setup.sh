@@ -4,6 +4,7 @@
 # with apt-get on Debian and its kin; elsewhere, or without root rights, it says exactly what to install and stops.
 
 set -eu
+here=$PWD # where the caller's relative paths lead from
 cd "$(dirname "$0")/.."
 PATH="$PATH:$HOME/.cargo/bin:/usr/sbin:/sbin"
 
@@ -87,3 +88,16 @@ if [ -n "$missing" ]; then
 fi
 choose_toolchain || stop "No Rust 1.$oldest was found."
 unset RUSTUP_AUTO_INSTALL
+
+# xtask ARGUMENTS...: builds the host tool (without a word when there is nothing to do) and becomes it.
+xtask() {
+    case "${CARGO_TARGET_DIR:-target}" in
+    /*) tool=$CARGO_TARGET_DIR/debug/xtask ;;
+    *) tool=$PWD/${CARGO_TARGET_DIR:-target}/debug/xtask ;;
+    esac
+    quiet=--quiet
+    [ -x "$tool" ] || quiet=""
+    cargo build $quiet --package xtask </dev/null
+    cd "$here"
+    exec "$tool" "$@"
+}

@@ -2,4 +2,4 @@
 # Runs all tests, on this machine and in QEMU; with an argument, those whose names contain it.
 # Sets up the machine and builds whatever is needed first. All options: scripts/test.sh --help
 . "$(dirname "$0")/setup.sh"
-exec cargo xtask test "$@"
+xtask test "$@"

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use std::{
     fs,
     io::{BufRead, BufReader, IsTerminal, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Mutex,
@@ -177,6 +178,7 @@ fn replace(path: &Path, content: &[u8]) -> Result<()> {
     fs::create_dir_all(directory)?;
     let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(workspace::target_dir())?;
     file.write_all(content)?;
+    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644))?;
     file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(())
 }

@@ -242,28 +242,27 @@ impl Disk {
     pub fn refresh(&self, programs: &[PathBuf], stamp: &Path) -> Result<()> {
         let current = fingerprints(programs)?;
         let remembered = fs::read_to_string(stamp).unwrap_or_default();
-        let known: BTreeMap<&str, &str> = remembered.lines().filter_map(|line| line.split_once(' ')).collect();
-        if current.iter().map(|(name, print)| (name.as_str(), print.as_str())).eq(known.iter().map(|(n, p)| (*n, *p))) {
+        let known: Fingerprints = remembered.lines().filter_map(|line| line.split_once(' ')).map(owned).collect();
+        if current == known {
             return Ok(());
         }
         self.ready_for_writing()?;
         if self.kind("/bin")?.is_none() {
             self.debugfs(true, &[command(&["mkdir", "/bin"])?])?;
         }
-        for gone in known.keys().filter(|name| !current.contains_key(**name)) {
+        for gone in known.keys().filter(|name| !current.contains_key(*name)) {
             if self.kind(&format!("/bin/{gone}"))?.is_some() {
                 self.remove(&format!("/bin/{gone}"), false)?;
             }
         }
         for program in programs {
             let name = name_of(program);
-            if known.get(name.as_str()).copied() != current.get(&name).map(String::as_str) {
+            if known.get(&name) != current.get(&name) {
                 self.put(program, &format!("/bin/{name}"))?;
                 self.debugfs(true, &[command(&["sif", &format!("/bin/{name}"), "mode", "0100755"])?])?;
             }
         }
-        let lines: Vec<String> = current.iter().map(|(name, print)| format!("{name} {print}\n")).collect();
-        fs::write(stamp, lines.concat()).with_context(|| format!("cannot write {}", stamp.display()))
+        remember(programs, stamp)
     }
 
     /// Where a `put` to `guest` lands; its directory exists.
@@ -497,8 +496,20 @@ fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 
+/// Writes down that `/bin` holds these programs.
+pub fn remember(programs: &[PathBuf], stamp: &Path) -> Result<()> {
+    let lines: Vec<String> = fingerprints(programs)?.iter().map(|(name, print)| format!("{name} {print}\n")).collect();
+    fs::write(stamp, lines.concat()).with_context(|| format!("cannot write {}", stamp.display()))
+}
+
+type Fingerprints = BTreeMap<String, String>;
+
+fn owned((name, print): (&str, &str)) -> (String, String) {
+    (name.to_owned(), print.to_owned())
+}
+
 /// Name and content hash of every program. Another hash in another build costs one more copy, nothing else.
-fn fingerprints(programs: &[PathBuf]) -> Result<BTreeMap<String, String>> {
+fn fingerprints(programs: &[PathBuf]) -> Result<Fingerprints> {
     use std::hash::{DefaultHasher, Hasher};
     let print = |program: &PathBuf| {
         let mut hasher = DefaultHasher::new();
@@ -646,15 +657,22 @@ mod tests {
     #[test]
     fn an_unplayed_journal_is_replayed_before_anything_else() {
         let f = fixture();
-        let set = ["set_super_value feature_incompat 0x2c6".as_bytes().to_vec()];
-        f.disk.debugfs(true, &set).expect("marked");
-        if !f.disk.superblock().expect("it is an image").needs_recovery {
-            return; // this debugfs has other ideas; the feature bit cannot be set by hand
-        }
+        let block = f.dir.path().join("block");
+        fs::write(&block, [7; 4096]).expect("written");
+        f.disk.write("/home/x", &[1; 4096]).expect("put");
+        let blocks = f.disk.debugfs(false, &[b"blocks /home/x".to_vec()]).expect("asked");
+        let number = text(&blocks).lines().last().expect("a number").trim().to_owned();
+        let open = format!("journal_open\njournal_write -b {number} {}\njournal_close", block.display());
+        f.disk.debugfs(true, &[open.into_bytes()]).expect("a transaction is left in the journal");
+        assert!(f.disk.superblock().expect("it is an image").needs_recovery);
         assert_eq!(f.disk.check().expect("it can be checked"), Vec::<String>::new());
+        assert_eq!(f.disk.read("/home/x").expect("read"), [7; 4096], "the state after the replay is seen");
         assert!(f.disk.notes()[0].contains("seen on a copy"));
-        f.disk.write("/home/x", b"new").expect("put");
-        assert!(f.disk.notes()[1].contains("has been replayed"));
+        assert!(f.disk.superblock().expect("it is an image").needs_recovery, "looking changes nothing");
+        f.disk.write("/home/y", b"new").expect("put");
+        assert!(f.disk.notes()[2].contains("has been replayed"));
+        assert_eq!(f.disk.read("/home/x").expect("read"), [7; 4096]);
+        assert_eq!(f.disk.check().expect("it can be checked"), Vec::<String>::new());
         assert!(!f.disk.superblock().expect("it is an image").needs_recovery);
     }
 

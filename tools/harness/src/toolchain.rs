@@ -2,6 +2,7 @@
 //!
 //! They need `core` built from source, so the toolchain must have `rust-src`. The host's own crates do not care.
 
+use crate::workspace;
 use anyhow::{Result, bail};
 use std::{
     path::{Path, PathBuf},
@@ -45,7 +46,7 @@ impl Toolchain {
 }
 
 fn active_sysroot() -> Option<PathBuf> {
-    let output = Command::new("rustc").args(["--print", "sysroot"]).output().ok()?;
+    let output = Command::new("rustc").current_dir(workspace::root()).args(["--print", "sysroot"]).output().ok()?;
     let path = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| PathBuf::from(path.trim()))
 }

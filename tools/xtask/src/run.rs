@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use harness::{
     Disk, Images,
+    disk::remember,
     machine::{Machine, Streams},
     qemu::{Config, Serial, exec_word},
     system::POWER_OFF,
@@ -11,7 +12,7 @@ use harness::{
 };
 use std::{
     io::{self, IsTerminal},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -140,22 +141,16 @@ fn exit_code(status: i32) -> u8 {
 fn default_disk(images: &Images) -> Result<PathBuf> {
     let path = workspace::default_disk();
     let stamp = path.with_extension("programs");
-    let disk = if path.exists() {
-        Disk::open(&path)?
+    if path.exists() {
+        let disk = Disk::open(&path)?;
+        disk.refresh(&images.programs, &stamp)?;
+        disk.notes().iter().for_each(|note| eprintln!("note: {note}"));
     } else {
-        let _ = std::fs::remove_file(&stamp);
         eprintln!("Making a disk of {} MiB: {}", NEW_DISK >> 20, workspace::shown(&path));
-        Disk::create(&path, NEW_DISK, &images.programs)?
-    };
-    refresh(&disk, &images.programs, &stamp)?;
+        Disk::create(&path, NEW_DISK, &images.programs)?;
+        remember(&images.programs, &stamp)?;
+    }
     Ok(path)
-}
-
-/// Brings a disk's `/bin` up to date and passes on what had to be done for it.
-pub fn refresh(disk: &Disk, programs: &[PathBuf], stamp: &Path) -> Result<()> {
-    disk.refresh(programs, stamp)?;
-    disk.notes().iter().for_each(|note| eprintln!("note: {note}"));
-    Ok(())
 }
 
 #[cfg(test)]
