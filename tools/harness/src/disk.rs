@@ -17,8 +17,11 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// What the images are made with, over and above mke2fs' own choice for ext4.
-pub const MKE2FS_OPTIONS: &[&str] = &["-t", "ext4", "-b", "4096", "-m", "0", "-L", "tessera"];
+/// What the images are made with. The features are spelled out, so that an image does not depend on the host's
+/// `mke2fs.conf`; the filesystem server knows each of them.
+pub const MKE2FS_OPTIONS: &[&str] = &["-t", "ext4", "-b", "4096", "-I", "256", "-m", "0", "-L", "tessera", "-O", FEATURES];
+const FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,\
+    large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
 /// The smallest image that has room for a journal.
 pub const SMALLEST: u64 = 8 << 20;
 /// The directories of a new image, with their modes.

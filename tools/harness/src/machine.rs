@@ -23,6 +23,8 @@ const TAIL_LINES: usize = 30;
 pub const PANIC: &str = "kernel panic";
 /// What was said in the last moments, whatever it looked like: a panic may cut into a frame.
 const LAST_BYTES: usize = 16 << 10;
+/// A guest that has said something and then nothing for so long takes input, even if it does not say so.
+const QUIET: Duration = Duration::from_secs(3);
 
 /// Why a machine did not do what was expected of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,6 +96,18 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
+
+    fn wait_ready(&self) {
+        let mut state = self.lock();
+        while !state.ready && !state.ended {
+            let heard = state.log.len();
+            let (again, waited) = self.changed.wait_timeout(state, QUIET).unwrap_or_else(|poisoned| poisoned.into_inner());
+            state = again;
+            if waited.timed_out() && heard > 0 && state.log.len() == heard {
+                return;
+            }
+        }
+    }
 }
 
 /// A running QEMU.
@@ -140,11 +154,7 @@ impl Machine {
         let mut stdin = self.stdin.take().context("the machine's serial line is taken")?;
         let shared = self.shared.clone();
         std::thread::spawn(move || {
-            let mut state = shared.lock();
-            while !state.ready && !state.ended {
-                state = shared.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
-            }
-            drop(state);
+            shared.wait_ready();
             // An error here means that the machine is gone, which its reader tells better.
             let _ = feed_frames(&mut input, &mut stdin);
             // The pipe stays open for as long as QEMU runs: its end would only make QEMU spin.
