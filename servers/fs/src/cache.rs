@@ -1,0 +1,555 @@
+//! The block cache: what the filesystem reads and writes, in the persistent memory.
+//!
+//! 1. Between two operations the index maps each cached block to its newest version, and every version is committed.
+//! 2. A committed block is never changed where it lies: `edit` gives a copy in another slot, which is *staged*. `commit`
+//!    makes all staged blocks current in one flip, `abort` forgets them.
+//! 3. Only slots that are dirty or logged have an entry in the persistent table; a clean slot may vanish at any time.
+//! 4. A block freed since the last transfer to the journal is not given out again before the next: the state that is
+//!    safe on disk may still need its contents. So a block just allocated (*fresh*) is unused in that state, and may be
+//!    written in place at any time, without the journal.
+//! 5. What is dirty and not fresh never exceeds what the journal can take as one transaction.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::crc::block_sum;
+use crate::disk::{BLOCK, Disk};
+use crate::error::{Error, Result};
+use crate::index::Index;
+use crate::journal::Journal;
+use crate::record::{Packed, Records};
+use crate::region::{Change, DIRTY, FRESH, Identity, LOGGED, NONE, Phase, Region, Root, tag_block};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    Free,
+    Clean,
+    Dirty,
+    Logged,
+    Staged,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Slot {
+    pub block: u64,
+    pub state: State,
+    pub fresh: bool,
+    /// Used since the clock hand last passed.
+    used: bool,
+    /// A staged version exists; this one is kept for the case of an abort.
+    shadowed: bool,
+    /// Its checksum was found right, or it was made here.
+    verified: bool,
+}
+
+const FREE: Slot = Slot { block: 0, state: State::Free, fresh: false, used: false, shadowed: false, verified: false };
+
+/// The most blocks moved with one request.
+const MAX_RUN: usize = 32;
+
+struct Staged {
+    block: u64,
+    new: u32,
+    old: u32,
+}
+
+/// The cache over a disk.
+pub struct Cache<'m, D> {
+    pub(crate) region: Region<'m>,
+    pub(crate) disk: D,
+    pub(crate) journal: Journal,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) bounce: Vec<u8>,
+    records: Records,
+    index: Index,
+    stage: Vec<Staged>,
+    /// Freed ranges of the operation under way.
+    stage_freed: Vec<(u64, u32)>,
+    hand: usize,
+    blocks: u64,
+    max_stage: usize,
+    /// Slots that are dirty and not fresh.
+    pub(crate) journalled: usize,
+    /// Slots that are free, clean, or dirty and fresh.
+    reclaimable: usize,
+}
+
+impl<'m, D: Disk> Cache<'m, D> {
+    /// Opens the cache in `bytes`. The second result says whether it held a valid state of this filesystem.
+    ///
+    /// # Errors
+    /// [`Error::CacheFull`] if there is too little memory.
+    pub fn open(bytes: &'m mut [u8], disk: D, identity: Identity) -> Result<(Self, bool)> {
+        let (region, kept) = Region::open(bytes, identity)?;
+        let count = region.slots();
+        let records = Records::load(&region);
+        let run = (count / 16).clamp(4, MAX_RUN);
+        let mut cache = Self {
+            region, disk, journal: Journal::default(), slots: vec![FREE; count], bounce: vec![0; run * BLOCK], records,
+            index: Index::new(count), stage: Vec::new(), stage_freed: Vec::new(), hand: 0, blocks: identity.blocks,
+            max_stage: count / 3, journalled: 0, reclaimable: count,
+        };
+        cache.load_slots();
+        Ok((cache, kept))
+    }
+
+    fn load_slots(&mut self) {
+        for slot in 0..self.slots.len() as u32 {
+            let (tag, _) = self.region.entry(slot);
+            if tag == 0 {
+                continue;
+            }
+            let block = tag_block(tag);
+            let state = if tag & LOGGED != 0 { State::Logged } else { State::Dirty };
+            self.slots[slot as usize] = Slot { block, state, fresh: tag & FRESH != 0, verified: true, ..FREE };
+            self.index.set(block, slot);
+            self.count(slot, true);
+        }
+    }
+
+    /// Takes slot out of (or into) the running counts, according to its present state.
+    fn count(&mut self, slot: u32, into: bool) {
+        let s = self.slots[slot as usize];
+        if s.state == State::Dirty && !s.fresh {
+            if into { self.journalled += 1 } else { self.journalled -= 1 }
+        }
+        let pinned = matches!(s.state, State::Staged | State::Logged) || s.state == State::Dirty && !s.fresh;
+        if pinned {
+            if into { self.reclaimable -= 1 } else { self.reclaimable += 1 }
+        }
+    }
+
+    pub(crate) fn set_state(&mut self, slot: u32, state: State, fresh: bool) {
+        self.count(slot, false);
+        let s = &mut self.slots[slot as usize];
+        s.state = state;
+        s.fresh = fresh;
+        self.count(slot, true);
+    }
+
+    fn release(&mut self, slot: u32) {
+        self.set_state(slot, State::Free, false);
+        self.slots[slot as usize] = FREE;
+    }
+
+    /// Limits the size of an operation so that two of them fit into the journal's largest transaction.
+    pub(crate) fn limit_stage(&mut self) {
+        self.max_stage = (self.slots.len() / 3).min(self.journal.capacity() / 2).min(1024);
+    }
+
+    /// The most blocks that one operation may change.
+    pub fn max_stage(&self) -> usize {
+        self.max_stage
+    }
+
+    /// Number of blocks that the operation under way may still change.
+    pub fn stage_room(&self) -> usize {
+        self.max_stage.saturating_sub(self.stage.len())
+    }
+
+    /// Number of ranges that the operation under way may still free.
+    pub fn freed_room(&self) -> usize {
+        self.region.freed_capacity().saturating_sub(self.region.root().freed as usize + self.stage_freed.len())
+    }
+
+    /// The answer that message `id` was given, if it has taken effect.
+    pub fn answered(&self, id: u64) -> Option<Packed> {
+        self.records.answer(&self.region, id)
+    }
+
+    /// The contents of `block`.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] for a block beyond the filesystem, [`Error::Io`], [`Error::CacheFull`].
+    #[inline]
+    pub fn read(&mut self, block: u64) -> Result<&[u8]> {
+        let slot = self.slot_of(block, 1)?;
+        Ok(self.region.data(slot))
+    }
+
+    /// The contents of `block`, expecting that the blocks after it, `run` in all, will be asked for next.
+    #[inline]
+    pub fn read_ahead(&mut self, block: u64, run: usize) -> Result<&[u8]> {
+        let slot = self.slot_of(block, run)?;
+        Ok(self.region.data(slot))
+    }
+
+    /// The contents of `block`, whose checksum `check` tests when it comes from the disk.
+    pub fn read_checked(&mut self, block: u64, check: impl Fn(&[u8]) -> bool) -> Result<&[u8]> {
+        let slot = self.slot_of(block, 1)?;
+        if !self.slots[slot as usize].verified {
+            if !check(self.region.data(slot)) {
+                return Err(Error::Corrupt);
+            }
+            self.slots[slot as usize].verified = true;
+        }
+        Ok(self.region.data(slot))
+    }
+
+    #[inline]
+    fn slot_of(&mut self, block: u64, run: usize) -> Result<u32> {
+        match self.index.get(block) {
+            Some(slot) => {
+                self.slots[slot as usize].used = true;
+                Ok(slot)
+            }
+            None => self.fill(block, run),
+        }
+    }
+
+    /// Reads `block`, and up to `run` blocks from there on that are not cached, with one request.
+    fn fill(&mut self, block: u64, run: usize) -> Result<u32> {
+        if block >= self.blocks {
+            return Err(Error::Corrupt);
+        }
+        let run = run.min(self.bounce.len() / BLOCK).min((self.blocks - block) as usize).max(1);
+        let missing = (1..run).take_while(|&i| self.index.get(block + i as u64).is_none()).count();
+        let want = 1 + missing.min(self.reclaimable.saturating_sub(self.max_stage));
+        // Slots first: finding them may need the bounce buffer.
+        let mut taken = [NONE; MAX_RUN];
+        let got = self.take_slots(&mut taken[..want])?;
+        let taken = &taken[..got];
+        if let Err(e) = self.disk.read_blocks(block, &mut self.bounce[..got * BLOCK]) {
+            taken.iter().for_each(|&slot| self.slots[slot as usize] = FREE);
+            return Err(e.into());
+        }
+        for (i, &slot) in taken.iter().enumerate() {
+            self.region.data_mut(slot).copy_from_slice(&self.bounce[i * BLOCK..(i + 1) * BLOCK]);
+            self.slots[slot as usize] = Slot { block: block + i as u64, state: State::Clean, used: true, ..FREE };
+            self.index.set(block + i as u64, slot);
+        }
+        Ok(taken[0])
+    }
+
+    /// Takes slots out of reach of `victim`; at least one, or it is an error.
+    fn take_slots(&mut self, taken: &mut [u32]) -> Result<usize> {
+        for i in 0..taken.len() {
+            match self.victim(NONE) {
+                Ok(slot) => taken[i] = slot,
+                Err(e) if i == 0 => return Err(e),
+                Err(_) => return Ok(i),
+            }
+            self.slots[taken[i] as usize] = Slot { state: State::Clean, shadowed: true, ..FREE };
+        }
+        Ok(taken.len())
+    }
+
+    /// An empty slot; a clean one is given up for it if need be, but not `keep`.
+    fn victim(&mut self, keep: u32) -> Result<u32> {
+        for round in 0..2 {
+            for _ in 0..2 * self.slots.len() {
+                let at = self.hand;
+                self.hand = if at + 1 == self.slots.len() { 0 } else { at + 1 };
+                let s = &mut self.slots[at];
+                if s.state == State::Free {
+                    return Ok(at as u32);
+                }
+                if s.state != State::Clean || s.shadowed || at as u32 == keep {
+                    continue;
+                }
+                if s.used {
+                    s.used = false;
+                    continue;
+                }
+                self.index.remove(s.block);
+                self.slots[at] = FREE;
+                return Ok(at as u32);
+            }
+            if round == 0 && self.clean_fresh()? == 0 {
+                break;
+            }
+        }
+        Err(Error::CacheFull)
+    }
+
+    /// A copy of `block` to change, part of the operation under way.
+    ///
+    /// # Errors
+    /// As `read`; [`Error::CacheFull`] also if the operation becomes too large.
+    pub fn edit(&mut self, block: u64) -> Result<&mut [u8]> {
+        let old = self.slot_of(block, 1)?;
+        let new = self.stage_over(block, old, true)?;
+        Ok(self.region.data_mut(new))
+    }
+
+    /// As `edit`, for a caller that overwrites all of it: what it holds is undefined.
+    pub fn edit_whole(&mut self, block: u64) -> Result<&mut [u8]> {
+        if block >= self.blocks {
+            return Err(Error::Corrupt);
+        }
+        let old = self.index.get(block).unwrap_or(NONE);
+        let new = self.stage_over(block, old, false)?;
+        Ok(self.region.data_mut(new))
+    }
+
+    /// A zeroed block just allocated.
+    pub fn edit_new(&mut self, block: u64) -> Result<&mut [u8]> {
+        let slot = self.stage_new(block)?;
+        let data = self.region.data_mut(slot);
+        data.fill(0);
+        Ok(data)
+    }
+
+    /// As `edit_new`, for a caller that overwrites all of it.
+    pub fn edit_new_whole(&mut self, block: u64) -> Result<&mut [u8]> {
+        let slot = self.stage_new(block)?;
+        Ok(self.region.data_mut(slot))
+    }
+
+    fn stage_new(&mut self, block: u64) -> Result<u32> {
+        if block >= self.blocks {
+            return Err(Error::Corrupt);
+        }
+        let old = self.index.get(block).unwrap_or(NONE);
+        let slot = self.stage_over(block, old, false)?;
+        self.slots[slot as usize].fresh = true;
+        Ok(slot)
+    }
+
+    fn stage_over(&mut self, block: u64, old: u32, copy: bool) -> Result<u32> {
+        if old != NONE && self.slots[old as usize].state == State::Staged {
+            return Ok(old);
+        }
+        if self.stage.len() >= self.max_stage {
+            return Err(Error::CacheFull);
+        }
+        let new = self.victim(old)?;
+        let mut fresh = false;
+        let mut kept = old;
+        if old != NONE {
+            // `victim` may have written `old` in place meanwhile: it is then clean and no longer fresh.
+            let was = self.slots[old as usize];
+            fresh = was.state == State::Dirty && was.fresh;
+            if copy {
+                self.region.copy(old, new);
+            }
+            if was.state == State::Clean {
+                self.release(old);
+                kept = NONE;
+            } else {
+                self.slots[old as usize].shadowed = true;
+            }
+        }
+        self.slots[new as usize] = Slot { block, state: State::Free, used: true, verified: true, ..FREE };
+        self.set_state(new, State::Staged, fresh);
+        self.index.set(block, new);
+        self.stage.push(Staged { block, new, old: kept });
+        Ok(new)
+    }
+
+    /// The operation under way frees `len` blocks from `start` on.
+    ///
+    /// # Errors
+    /// [`Error::CacheFull`] if too many ranges were freed since the last `sync`.
+    pub fn free_range(&mut self, start: u64, len: u32) -> Result<()> {
+        let full = self.freed_room() == 0;
+        match self.stage_freed.last_mut() {
+            Some(last) if last.0 + u64::from(last.1) == start && last.1 + len < 1 << 20 => last.1 += len,
+            Some(last) if start + u64::from(len) == last.0 && last.1 + len < 1 << 20 => *last = (start, last.1 + len),
+            _ if full => return Err(Error::CacheFull),
+            _ => self.stage_freed.push((start, len)),
+        }
+        if !self.stage.is_empty() {
+            self.unstage(start, start + u64::from(len));
+        }
+        Ok(())
+    }
+
+    /// Drops the staged versions of blocks in the range; the committed ones go at commit.
+    fn unstage(&mut self, start: u64, end: u64) {
+        let mut at = 0;
+        while at < self.stage.len() {
+            let Staged { block, new, old } = self.stage[at];
+            if (start..end).contains(&block) {
+                self.stage.swap_remove(at);
+                self.undo(block, new, old);
+            } else {
+                at += 1;
+            }
+        }
+    }
+
+    fn undo(&mut self, block: u64, new: u32, old: u32) {
+        self.release(new);
+        if old == NONE {
+            self.index.remove(block);
+        } else {
+            self.slots[old as usize].shadowed = false;
+            self.index.set(block, old);
+        }
+    }
+
+    /// Whether a freed range in quarantine overlaps `start..start+len`: the end of that range.
+    pub fn quarantined(&self, start: u64, len: u32) -> Option<(u64, u64)> {
+        let end = start + u64::from(len);
+        let hit = |(first, count): (u64, u32)| {
+            let last = first + u64::from(count);
+            (first < end && start < last).then_some((first, last))
+        };
+        let committed = (0..self.region.root().freed).find_map(|i| hit(self.region.freed(i)));
+        committed.or_else(|| self.stage_freed.iter().find_map(|&range| hit(range)))
+    }
+
+    /// Whether any freed block waits for the next `sync`.
+    pub fn has_quarantine(&self) -> bool {
+        self.region.root().freed > 0
+    }
+
+    /// Forgets all that the operation under way has done.
+    pub fn abort(&mut self) {
+        while let Some(Staged { block, new, old }) = self.stage.pop() {
+            self.undo(block, new, old);
+        }
+        self.stage_freed.clear();
+    }
+
+    /// Makes the operation under way take effect, together with the answer to its message if it has one.
+    pub fn commit(&mut self, message: Option<(u64, Packed)>) {
+        if self.stage.is_empty() && self.stage_freed.is_empty() && message.is_none() {
+            return;
+        }
+        let mut root = self.region.root();
+        for &(start, len) in &self.stage_freed {
+            self.region.put_freed(root.freed, start, len);
+            root.freed += 1;
+        }
+        let mut changes: Vec<Change> = self.stage.iter().map(|staged| self.change_for(staged)).collect();
+        let dropped = self.slots_in_freed();
+        changes.extend(dropped.iter().filter(|&&slot| self.has_entry(slot)).map(|&old| Change { slot: NONE, old, tag: 0, sum: 0 }));
+        let record = message.map(|(id, answer)| self.records.next(&self.region, id, answer));
+        if record.is_some() {
+            self.records.retire(&self.region);
+        }
+        self.region.flip(root, &changes, record);
+        if let Some(record) = record {
+            self.records.committed(record);
+        }
+        self.settle(&dropped);
+    }
+
+    fn change_for(&self, staged: &Staged) -> Change {
+        let fresh = if self.slots[staged.new as usize].fresh { FRESH } else { 0 };
+        let old = if staged.old != NONE && self.has_entry(staged.old) { staged.old } else { NONE };
+        Change { slot: staged.new, old, tag: staged.block | DIRTY | fresh, sum: block_sum(self.region.data(staged.new)) }
+    }
+
+    fn has_entry(&self, slot: u32) -> bool {
+        matches!(self.slots[slot as usize].state, State::Dirty | State::Logged)
+    }
+
+    /// Brings the tables in the heap into line with a commit.
+    fn settle(&mut self, dropped: &[u32]) {
+        for &slot in dropped {
+            self.index.remove(self.slots[slot as usize].block);
+            self.release(slot);
+        }
+        while let Some(Staged { new, old, .. }) = self.stage.pop() {
+            if old != NONE {
+                self.release(old);
+            }
+            let fresh = self.slots[new as usize].fresh;
+            self.set_state(new, State::Dirty, fresh);
+        }
+        self.stage_freed.clear();
+    }
+
+    fn slots_in_freed(&self) -> Vec<u32> {
+        let mut found = Vec::new();
+        for &(start, len) in &self.stage_freed {
+            let range = start..start + u64::from(len);
+            if len as usize <= self.slots.len() {
+                found.extend(range.filter_map(|block| self.index.get(block)));
+            } else {
+                let inside = |slot: &u32| {
+                    let s = &self.slots[*slot as usize];
+                    s.state != State::Free && !s.shadowed && range.contains(&s.block)
+                };
+                found.extend((0..self.slots.len() as u32).filter(inside));
+            }
+        }
+        found
+    }
+
+    /// Whether an operation of full size can begin; if not, `sync` makes it possible.
+    pub fn has_room(&self) -> bool {
+        let root = self.region.root();
+        root.phase == Phase::Idle
+            && self.journalled + self.max_stage <= self.journal.capacity()
+            && self.reclaimable >= self.max_stage + 4
+            && self.region.freed_capacity() - root.freed as usize >= 32
+    }
+
+    /// Slots in state `state`, fresh or not as asked, by block number.
+    pub(crate) fn sorted(&self, state: State, fresh: bool) -> Vec<u32> {
+        let wanted = |&slot: &u32| {
+            let s = &self.slots[slot as usize];
+            s.state == state && s.fresh == fresh && !s.shadowed
+        };
+        let mut found: Vec<u32> = (0..self.slots.len() as u32).filter(wanted).collect();
+        found.sort_unstable_by_key(|&slot| self.slots[slot as usize].block);
+        found
+    }
+
+    /// Writes slots, sorted by block, in place: neighbours with one request.
+    pub(crate) fn write_in_place(&mut self, slots: &[u32]) -> Result<()> {
+        let room = self.bounce.len() / BLOCK;
+        let mut at = 0;
+        while at < slots.len() {
+            let first = self.slots[slots[at] as usize].block;
+            let follows = |i: &usize| self.slots[slots[at + i] as usize].block == first + *i as u64;
+            let run = (0..room.min(slots.len() - at)).take_while(follows).count().max(1);
+            for i in 0..run {
+                self.bounce[i * BLOCK..(i + 1) * BLOCK].copy_from_slice(self.region.data(slots[at + i]));
+            }
+            self.disk.write_blocks(first, &self.bounce[..run * BLOCK])?;
+            at += run;
+        }
+        Ok(())
+    }
+
+    /// Writes fresh dirty blocks in place, which makes their slots clean. Returns how many.
+    fn clean_fresh(&mut self) -> Result<usize> {
+        if self.region.root().phase != Phase::Idle {
+            return Ok(0);
+        }
+        let slots = self.sorted(State::Dirty, true);
+        if slots.is_empty() {
+            return Ok(0);
+        }
+        self.write_in_place(&slots)?;
+        self.retag(self.region.root(), &slots, &[]);
+        Ok(slots.len())
+    }
+
+    /// One flip after which `cleaned` are clean, `logged` are logged, and the root is `root`.
+    pub(crate) fn retag(&mut self, root: Root, cleaned: &[u32], logged: &[u32]) {
+        let clean = cleaned.iter().map(|&old| Change { slot: NONE, old, tag: 0, sum: 0 });
+        let log = logged.iter().map(|&slot| {
+            let (tag, sum) = self.region.entry(slot);
+            Change { slot, old: slot, tag: tag_block(tag) | LOGGED, sum }
+        });
+        let changes: Vec<Change> = clean.chain(log).collect();
+        self.region.flip(root, &changes, None);
+        for &slot in cleaned {
+            self.set_state(slot, State::Clean, false);
+        }
+        for &slot in logged {
+            self.set_state(slot, State::Logged, false);
+        }
+    }
+
+    /// Forgets every clean block, because the disk has changed below.
+    pub(crate) fn forget_clean(&mut self) {
+        for slot in 0..self.slots.len() as u32 {
+            if self.slots[slot as usize].state == State::Clean {
+                self.index.remove(self.slots[slot as usize].block);
+                self.release(slot);
+            }
+        }
+    }
+
+    /// Whether anything committed is not yet safe on disk.
+    pub fn is_dirty(&self) -> bool {
+        self.slots.iter().any(|s| s.state == State::Dirty)
+    }
+}

@@ -1,0 +1,951 @@
+//! The filesystem as its clients see it: `FileStore`, and `Fs`, which implements it on an ext4 disk.
+//!
+//! 1. There is no state about open files: a [`FileId`] says it all, and survives every restart.
+//! 2. An operation that changes something takes effect wholly or not at all, together with the record of its message.
+//!    A message id that has taken effect is answered from the record.
+//! 3. When an operation returns, its effect survives the death of this process. When `sync` returns, the effect of all
+//!    earlier operations survives a power cut.
+//! 4. After an error the heap holds nothing that the cache does not: it was dropped, to be read again.
+
+use alloc::vec::Vec;
+
+use crate::cache::Cache;
+use crate::dir::check_name;
+use crate::disk::{BLOCK, Disk};
+use crate::error::{Error, Result};
+use crate::extent::Extent;
+use crate::inode::{Inode, Nodes, ROOT};
+use crate::journal::Journal;
+use crate::record::Packed;
+use crate::region::{Identity, Phase};
+use crate::superblock::{Fields, Super};
+
+const MODE_FILE: u16 = 0o100_644;
+const MODE_EXEC: u16 = 0o100_755;
+const MODE_DIR: u16 = 0o040_755;
+/// Largest file: block numbers in a file have 32 bits.
+const MAX_SIZE: u64 = (u32::MAX as u64) * BLOCK as u64;
+const MAX_LINKS: u16 = 65_000;
+/// Blocks asked for at once when a file is read.
+const READ_AHEAD: usize = 32;
+
+static ZEROS: [u8; BLOCK] = [0; BLOCK];
+
+/// Identifies a message: the same id always means the same request.
+pub type MessageId = u64;
+
+/// Names a file or directory for as long as it exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId {
+    /// Inode number.
+    pub inode: u32,
+    /// Which of the files that have had this inode.
+    pub generation: u32,
+}
+
+impl FileId {
+    /// As one word, to be a badge.
+    pub fn to_badge(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.inode)
+    }
+
+    /// From a badge. Any word gives a `FileId`; if it names nothing, operations on it are refused as stale.
+    pub fn from_badge(badge: u64) -> Self {
+        Self { inode: badge as u32, generation: (badge >> 32) as u32 }
+    }
+}
+
+/// What something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link. It can be seen, read and removed.
+    Symlink,
+    /// A device, socket or pipe, of which only the name means anything here.
+    Other,
+}
+
+/// What is known about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Its name for ever.
+    pub id: FileId,
+    /// What it is.
+    pub kind: Kind,
+    /// Bytes.
+    pub size: u64,
+    /// Space in use, in blocks of 512 bytes.
+    pub sectors: u64,
+    /// Number of names (for a directory, also of subdirectories).
+    pub links: u16,
+    /// Unix mode.
+    pub mode: u16,
+    /// Last change of the contents, in nanoseconds since 1970.
+    pub modified: u64,
+}
+
+/// How much room there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Size in blocks of 4 KiB.
+    pub blocks: u64,
+    /// Free blocks.
+    pub free_blocks: u64,
+    /// Number of inodes.
+    pub inodes: u32,
+    /// Free inodes.
+    pub free_inodes: u32,
+}
+
+/// A directory entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'b> {
+    /// Its name, without a zero at the end.
+    pub name: &'b [u8],
+    /// Inode number (without generation: `lookup` gives that).
+    pub inode: u32,
+    /// What the entry says it is.
+    pub kind: Kind,
+    /// Cookie of what comes after this entry.
+    pub next: u64,
+}
+
+/// Gives part of the data to be written: (position in the request, buffer to fill).
+pub type Source<'s> = dyn FnMut(usize, &mut [u8]) -> Result<()> + 's;
+/// Takes part of the data read: (position in the request, bytes).
+pub type Sink<'s> = dyn FnMut(usize, &[u8]) -> Result<()> + 's;
+
+/// A store of files in directories. Every operation that changes something carries the id of the message that asked for
+/// it. All may fail with [`Error::Io`], [`Error::Corrupt`] and, on a [`FileId`] whose file is gone, [`Error::Stale`].
+pub trait FileStore {
+    /// The root directory.
+    fn root(&mut self) -> Result<FileId>;
+    /// The file called `name` in `dir`. [`Error::NotFound`], [`Error::NotADirectory`].
+    fn lookup(&mut self, dir: FileId, name: &[u8]) -> Result<Stat>;
+    /// What is known about a file.
+    fn stat(&mut self, file: FileId) -> Result<Stat>;
+    /// Makes an empty file, or finds the one that is there: with `exclusive` that is [`Error::Exists`].
+    fn create(&mut self, id: MessageId, dir: FileId, name: &[u8], exclusive: bool) -> Result<FileId>;
+    /// Makes an empty directory.
+    fn mkdir(&mut self, id: MessageId, dir: FileId, name: &[u8]) -> Result<FileId>;
+    /// Removes a name of something that is not a directory, and the file with its last name.
+    fn unlink(&mut self, id: MessageId, dir: FileId, name: &[u8]) -> Result<()>;
+    /// Removes an empty directory.
+    fn rmdir(&mut self, id: MessageId, dir: FileId, name: &[u8]) -> Result<()>;
+    /// Moves `from` to `to`, replacing what is there if it is of the same kind (and, if a directory, empty).
+    fn rename(&mut self, id: MessageId, from: (FileId, &[u8]), to: (FileId, &[u8])) -> Result<()>;
+    /// Reads up to `len` bytes at `offset`, in parts of at most a block. Returns how many there were.
+    fn read_chunks(&mut self, file: FileId, offset: u64, len: usize, sink: &mut Sink<'_>) -> Result<usize>;
+    /// Writes at `offset`. Returns how many bytes were written: fewer than `len` if there is no more room, or if `len`
+    /// exceeds what fits into one operation (`max_write`).
+    fn write_chunks(&mut self, id: MessageId, file: FileId, offset: u64, len: usize, source: &mut Source<'_>) -> Result<usize>;
+    /// Writes at the end. Returns the offset and how many bytes were written, as for `write_chunks`.
+    fn append_chunks(&mut self, id: MessageId, file: FileId, len: usize, source: &mut Source<'_>) -> Result<(u64, usize)>;
+    /// Sets the size in bytes. What is new reads as zero.
+    fn truncate(&mut self, id: MessageId, file: FileId, size: u64) -> Result<()>;
+    /// Sets the time of last change, in nanoseconds since 1970; `None` is now.
+    fn set_modified(&mut self, id: MessageId, file: FileId, time: Option<u64>) -> Result<()>;
+    /// Sets or clears the permission to execute.
+    fn set_executable(&mut self, id: MessageId, file: FileId, on: bool) -> Result<()>;
+    /// Calls `visit` with each entry from `cookie` (at first 0) on until it returns false. Returns the cookie to go on
+    /// from. `.` and `..` are not shown.
+    fn readdir(&mut self, dir: FileId, cookie: u64, visit: &mut dyn FnMut(Entry<'_>) -> bool) -> Result<u64>;
+    /// How much room there is.
+    fn space(&mut self) -> Result<Space>;
+    /// Makes everything done so far survive a power cut.
+    fn sync(&mut self) -> Result<()>;
+    /// The most bytes that one `write_chunks` or `append_chunks` takes.
+    fn max_write(&self) -> usize;
+
+    /// Reads into a buffer. See `read_chunks`.
+    fn read(&mut self, file: FileId, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let len = buf.len();
+        self.read_chunks(file, offset, len, &mut |at, part| {
+            buf[at..at + part.len()].copy_from_slice(part);
+            Ok(())
+        })
+    }
+
+    /// Writes from a buffer. See `write_chunks`.
+    fn write(&mut self, id: MessageId, file: FileId, offset: u64, data: &[u8]) -> Result<usize> {
+        self.write_chunks(id, file, offset, data.len(), &mut |at, part| {
+            part.copy_from_slice(&data[at..at + part.len()]);
+            Ok(())
+        })
+    }
+
+    /// Appends from a buffer. See `append_chunks`.
+    fn append(&mut self, id: MessageId, file: FileId, data: &[u8]) -> Result<(u64, usize)> {
+        self.append_chunks(id, file, data.len(), &mut |at, part| {
+            part.copy_from_slice(&data[at..at + part.len()]);
+            Ok(())
+        })
+    }
+}
+
+/// Free blocks and inodes; derived from the group descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub blocks: u64,
+    pub inodes: u32,
+}
+
+/// An ext4 filesystem on a disk, through a cache in persistent memory.
+pub struct Fs<'m, D> {
+    pub(crate) cache: Cache<'m, D>,
+    pub(crate) sup: Super,
+    pub(crate) counts: Counts,
+    pub(crate) nodes: Nodes,
+    /// Directory, and its block, into which an entry went last.
+    pub(crate) dir_hint: (u32, u32),
+    /// Something was put on the orphan list.
+    pub(crate) orphans: bool,
+    /// The journal has not been looked at yet: what is read may be half-written.
+    pub(crate) opening: bool,
+    /// End of the last allocation, where new files begin.
+    goal: u64,
+    clock: fn() -> u64,
+}
+
+/// An answer that fits into a record.
+trait Answer: Sized {
+    fn pack(&self) -> Packed;
+    fn unpack(packed: Packed) -> Self;
+}
+
+impl Answer for () {
+    fn pack(&self) -> Packed { [0; 2] }
+    fn unpack(_: Packed) -> Self {}
+}
+
+impl Answer for FileId {
+    fn pack(&self) -> Packed { [self.to_badge(), 0] }
+    fn unpack(packed: Packed) -> Self { Self::from_badge(packed[0]) }
+}
+
+impl Answer for (u64, usize) {
+    fn pack(&self) -> Packed { [self.0, self.1 as u64] }
+    fn unpack(packed: Packed) -> Self { (packed[0], packed[1] as usize) }
+}
+
+impl<'m, D: Disk> Fs<'m, D> {
+    /// Opens the filesystem. `memory` is the persistent memory (at least 256 KiB): what a predecessor left in it is
+    /// taken over if it is whole and belongs to this disk. Otherwise the disk's journal is replayed. All earlier
+    /// writes to `disk` must have completed. `clock` gives nanoseconds since 1970.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], [`Error::Corrupt`], [`Error::Io`], [`Error::CacheFull`] if `memory` is too small.
+    pub fn open(memory: &'m mut [u8], mut disk: D, clock: fn() -> u64) -> Result<Self> {
+        let mut block0 = alloc::vec![0; BLOCK];
+        disk.read_blocks(0, &mut block0)?;
+        let sup = Super::parse(&block0)?;
+        let identity = Identity { uuid: sup.uuid, blocks: sup.blocks };
+        let (cache, kept) = Cache::open(memory, disk, identity)?;
+        let counts = Counts { blocks: 0, inodes: 0 };
+        let mut fs = Self {
+            cache, sup, counts, nodes: Nodes::new(), dir_hint: (0, 0), orphans: false, opening: true, goal: 0, clock,
+        };
+        fs.open_journal()?;
+        if !kept {
+            fs.start_from_disk()?;
+        } else if fs.cache.region.root().log_sequence == 0 {
+            // The predecessor died before it had begun.
+            fs.cache.region.format(identity);
+            fs.start_from_disk()?;
+        } else if fs.cache.region.root().phase == Phase::Writing {
+            fs.cache.sync()?;
+        }
+        fs.opening = false;
+        fs.count_free()?;
+        fs.reap_all()?;
+        Ok(fs)
+    }
+
+    fn open_journal(&mut self) -> Result<()> {
+        let inode = self.inode_raw(self.sup.journal_inode)?;
+        let blocks = u32::try_from(inode.size / BLOCK as u64).map_err(|_| Error::Corrupt)?;
+        let (mut runs, mut at) = (Vec::new(), 0);
+        while at < blocks {
+            let e = self.find(&inode, at)?;
+            if e.physical == 0 {
+                return Err(Error::Corrupt);
+            }
+            let len = (e.len - (at - e.logical)).min(blocks - at);
+            runs.push((at, len, e.physical + u64::from(at - e.logical)));
+            at += len;
+        }
+        self.cache.journal = Journal::open(runs, &mut self.cache.disk)?;
+        self.cache.limit_stage();
+        Ok(())
+    }
+
+    /// Takes the state from the disk: replays its journal, checks the superblock, and says that a journal is in use.
+    fn start_from_disk(&mut self) -> Result<()> {
+        let cache = &mut self.cache;
+        cache.journal.replay(&mut cache.disk, self.sup.blocks)?;
+        cache.forget_clean();
+        let mut block0 = cache.read(0)?.to_vec();
+        cache.forget_clean();
+        self.sup = Super::parse(&block0)?;
+        let mut fields = Fields(&mut block0);
+        if !fields.is_sound(&self.sup) {
+            // A power cut may have torn our own change of this one flag.
+            let flag = fields.needs_recovery();
+            fields.set_needs_recovery(!flag);
+            if !fields.is_sound(&self.sup) {
+                return Err(Error::Corrupt);
+            }
+            fields.set_needs_recovery(flag);
+        }
+        fields.set_needs_recovery(true);
+        fields.set_mounted_at((self.clock)() / 1_000_000_000);
+        fields.seal(&self.sup);
+        self.cache.disk.write_blocks(0, &block0)?;
+        self.cache.disk.flush()?;
+        let mut root = self.cache.region.root();
+        (root.log_sequence, root.log_head) = self.cache.journal.start();
+        self.cache.region.flip(root, &[], None);
+        Ok(())
+    }
+
+    fn count_free(&mut self) -> Result<()> {
+        let mut counts = Counts { blocks: 0, inodes: 0 };
+        for group in 0..self.sup.groups {
+            let g = self.group(group)?;
+            counts.blocks += u64::from(g.free_blocks);
+            counts.inodes += g.free_inodes;
+        }
+        self.counts = counts;
+        Ok(())
+    }
+
+    /// Now, in nanoseconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        (self.clock)()
+    }
+
+    /// Where to put the first block of the file in inode `number`.
+    pub(crate) fn goal_for(&self, number: u32) -> u64 {
+        let start = self.sup.group_start((number - 1) / self.sup.inodes_per_group);
+        if (start..start + u64::from(self.sup.blocks_per_group)).contains(&self.goal) { self.goal } else { start }
+    }
+
+    /// Runs `operation` as one step, answered from the record if message `id` has taken effect before.
+    fn run<T: Answer>(&mut self, id: MessageId, mut operation: impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
+        if let Some(packed) = self.cache.answered(id) {
+            return Ok(T::unpack(packed));
+        }
+        let answer = self.step(&mut operation, |answer| Some((id, answer.pack())))?;
+        if self.orphans {
+            // The answer stands already; what is left to free can also wait for the next mount.
+            let _ = self.reap_all();
+        }
+        Ok(answer)
+    }
+
+    /// Runs `operation` and commits it. If it lacks cache or blocks that a `sync` would give, it is tried once more.
+    fn step<T>(
+        &mut self, operation: &mut impl FnMut(&mut Self) -> Result<T>, message: impl Fn(&T) -> Option<(u64, Packed)>,
+    ) -> Result<T> {
+        self.make_room()?;
+        let mut result = self.attempt(operation);
+        let retry = match result {
+            Err(Error::CacheFull) => true,
+            Err(Error::NoSpace) => self.cache.has_quarantine(),
+            _ => false,
+        };
+        if retry {
+            self.sync_all()?;
+            self.cache.checkpoint()?;
+            result = self.attempt(operation);
+        }
+        let value = result?;
+        self.cache.commit(message(&value));
+        Ok(value)
+    }
+
+    fn attempt<T>(&mut self, operation: &mut impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
+        let counts = self.counts;
+        let result = operation(self);
+        if result.is_err() {
+            self.cache.abort();
+            self.nodes.clear();
+            self.counts = counts;
+            self.orphans = false;
+        }
+        result
+    }
+
+    fn make_room(&mut self) -> Result<()> {
+        if self.cache.region.root().phase == Phase::Writing {
+            self.cache.sync()?;
+        }
+        self.cache.checkpoint()?;
+        if !self.cache.has_room() {
+            self.sync_all()?;
+            self.cache.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Works off the orphan list.
+    fn reap_all(&mut self) -> Result<()> {
+        self.orphans = false;
+        let mut left = self.inodes_bound();
+        while left > 0 && self.step(&mut |fs: &mut Self| fs.reap(), |_| None)? {
+            left -= 1;
+        }
+        Ok(())
+    }
+
+    /// More steps than the orphan list can need: a list that is damaged may be a ring.
+    fn inodes_bound(&self) -> u64 {
+        u64::from(self.sup.inodes) + self.sup.blocks
+    }
+
+    fn sync_all(&mut self) -> Result<()> {
+        if self.cache.region.root().phase == Phase::Writing {
+            self.cache.sync()?;
+        }
+        self.cache.checkpoint()?;
+        if !self.cache.is_dirty() {
+            return Ok(());
+        }
+        let (counts, sup) = (self.counts, self.sup.clone());
+        let stage = |fs: &mut Self| {
+            let mut now = fs.cache.read(0)?.to_vec();
+            if Fields(&mut now).counts() != (counts.blocks, counts.inodes) {
+                let mut fields = Fields(fs.cache.edit(0)?);
+                fields.set_counts(counts.blocks, counts.inodes);
+                fields.seal(&sup);
+            }
+            Ok(())
+        };
+        // Without the counts the filesystem is sound too: they are a summary of the group descriptors.
+        if self.attempt(&mut { stage }).is_ok() {
+            self.cache.commit(None);
+        }
+        self.cache.sync()
+    }
+
+    /// Finishes what `sync` has left for later. To be called when there is nothing else to do.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; nothing is lost.
+    pub fn idle(&mut self) -> Result<()> {
+        self.cache.checkpoint()
+    }
+
+    /// Makes the disk complete without journal and memory, as before a power-off. Work may go on after it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn settle(&mut self) -> Result<()> {
+        self.sync_all()?;
+        self.cache.checkpoint()
+    }
+
+    /// Ends the use of the disk, and marks it clean. The contents of the persistent memory are forgotten.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn close(mut self) -> Result<D> {
+        self.settle()?;
+        self.cache.close_log()?;
+        let mut block0 = self.cache.read(0)?.to_vec();
+        let mut fields = Fields(&mut block0);
+        fields.set_needs_recovery(false);
+        fields.seal(&self.sup);
+        self.cache.region.format(Identity { uuid: self.sup.uuid, blocks: self.sup.blocks });
+        self.cache.disk.write_blocks(0, &block0)?;
+        self.cache.disk.flush()?;
+        Ok(self.cache.disk)
+    }
+
+    fn stat_of(inode: &Inode) -> Stat {
+        Stat {
+            id: inode.id(), kind: inode.kind(), size: inode.size, sectors: inode.sectors, links: inode.links,
+            mode: inode.mode, modified: inode.modified,
+        }
+    }
+
+    fn touch(&mut self, inode: &mut Inode) -> Result<()> {
+        inode.modified = self.now();
+        self.put_inode(inode)
+    }
+
+    fn add_dir_link(inode: &mut Inode) -> Result<()> {
+        if inode.links >= MAX_LINKS {
+            return Err(Error::TooLarge);
+        }
+        inode.links += u16::from(inode.links != 1);
+        Ok(())
+    }
+
+    fn remove_dir_link(inode: &mut Inode) {
+        // A count of 1 says that there were too many to count.
+        if inode.links > 2 {
+            inode.links -= 1;
+        }
+    }
+
+    fn do_create(&mut self, dir: FileId, name: &[u8], exclusive: bool) -> Result<FileId> {
+        check_name(name)?;
+        let mut parent = self.open_dir(dir)?;
+        if let Some(found) = self.dir_find(&parent, name)? {
+            let inode = self.inode(found.inode)?;
+            return match inode.kind() {
+                _ if exclusive => Err(Error::Exists),
+                Kind::Directory => Err(Error::IsADirectory),
+                _ => Ok(inode.id()),
+            };
+        }
+        let inode = self.make_inode(parent.number, MODE_FILE)?;
+        self.dir_insert(&mut parent, name, &inode)?;
+        self.touch(&mut parent)?;
+        Ok(inode.id())
+    }
+
+    fn do_mkdir(&mut self, dir: FileId, name: &[u8]) -> Result<FileId> {
+        check_name(name)?;
+        let mut parent = self.open_dir(dir)?;
+        if self.dir_find(&parent, name)?.is_some() {
+            return Err(Error::Exists);
+        }
+        let mut inode = self.make_inode(parent.number, MODE_DIR)?;
+        self.dir_init(&mut inode, parent.number)?;
+        inode.links = 2;
+        self.put_inode(&inode)?;
+        self.dir_insert(&mut parent, name, &inode)?;
+        Self::add_dir_link(&mut parent)?;
+        self.touch(&mut parent)?;
+        Ok(inode.id())
+    }
+
+    fn do_remove(&mut self, dir: FileId, name: &[u8], directory: bool) -> Result<()> {
+        check_name(name)?;
+        let mut parent = self.open_dir(dir)?;
+        let found = self.dir_find(&parent, name)?.ok_or(Error::NotFound)?;
+        let inode = self.entry_inode(found.inode)?;
+        match (directory, inode.kind()) {
+            (false, Kind::Directory) => return Err(Error::IsADirectory),
+            (true, Kind::Directory) => {
+                if !self.dir_is_empty(&inode)? {
+                    return Err(Error::NotEmpty);
+                }
+                Self::remove_dir_link(&mut parent);
+            }
+            (true, _) => return Err(Error::NotADirectory),
+            (false, _) => {}
+        }
+        self.dir_remove(&parent, found)?;
+        self.touch(&mut parent)?;
+        self.drop_link(inode)
+    }
+
+    /// The inode that an entry names: it must exist.
+    fn entry_inode(&mut self, number: u32) -> Result<Inode> {
+        if number < self.sup.first_inode {
+            return Err(if number == ROOT { Error::Invalid } else { Error::Corrupt });
+        }
+        self.inode(number).map_err(|e| if e == Error::Stale { Error::Corrupt } else { e })
+    }
+
+    fn do_rename(&mut self, from: (FileId, &[u8]), to: (FileId, &[u8])) -> Result<()> {
+        check_name(from.1)?;
+        check_name(to.1)?;
+        let source_dir = self.open_dir(from.0)?;
+        let target_dir = self.open_dir(to.0)?;
+        let source = self.dir_find(&source_dir, from.1)?.ok_or(Error::NotFound)?;
+        let mut moved = self.entry_inode(source.inode)?;
+        let directory = moved.kind() == Kind::Directory;
+        let across = source_dir.number != target_dir.number;
+        if directory && across {
+            self.refuse_descendant(&target_dir, moved.number)?;
+        }
+        let replaced = match self.dir_find(&target_dir, to.1)? {
+            Some(found) if found.inode == moved.number => return Ok(()),
+            Some(found) => Some((found, self.entry_inode(found.inode)?)),
+            None => None,
+        };
+        match &replaced {
+            Some((found, old)) => {
+                self.refuse_replacing(directory, old)?;
+                self.dir_replace(&target_dir, *found, &moved)?;
+            }
+            None => {
+                let mut dir = target_dir;
+                self.dir_insert(&mut dir, to.1, &moved)?;
+                self.put_inode(&dir)?;
+            }
+        }
+        // The insertion may have changed the directory's inode and its entries.
+        let mut source_dir = self.inode(source_dir.number)?;
+        let source = self.dir_find(&source_dir, from.1)?.ok_or(Error::Corrupt)?;
+        self.dir_remove(&source_dir, source)?;
+        let old_is_dir = replaced.as_ref().is_some_and(|(_, old)| old.kind() == Kind::Directory);
+        if directory && (across || old_is_dir) {
+            Self::remove_dir_link(&mut source_dir);
+        }
+        self.touch(&mut source_dir)?;
+        if across {
+            self.arrive(to.0.inode, &mut moved, directory, old_is_dir)?;
+        }
+        match replaced {
+            Some((_, old)) => self.drop_link(old),
+            None => Ok(()),
+        }
+    }
+
+    /// The other half of a rename to another directory: link counts, times, and `..`.
+    fn arrive(&mut self, dir: u32, moved: &mut Inode, directory: bool, replaces_dir: bool) -> Result<()> {
+        let mut dir = self.inode(dir)?;
+        if directory {
+            self.dir_set_parent(moved, &dir)?;
+            if !replaces_dir {
+                Self::add_dir_link(&mut dir)?;
+            }
+        }
+        self.touch(&mut dir)
+    }
+
+    fn refuse_replacing(&mut self, directory: bool, old: &Inode) -> Result<()> {
+        match (directory, old.kind() == Kind::Directory) {
+            (true, false) => Err(Error::NotADirectory),
+            (false, true) => Err(Error::IsADirectory),
+            (true, true) if !self.dir_is_empty(old)? => Err(Error::NotEmpty),
+            _ => Ok(()),
+        }
+    }
+
+    /// A directory cannot go into itself: `moved` must not be `dir` or above it.
+    fn refuse_descendant(&mut self, dir: &Inode, moved: u32) -> Result<()> {
+        let mut at = dir.clone();
+        for _ in 0..self.sup.inodes {
+            if at.number == moved {
+                return Err(Error::Invalid);
+            }
+            if at.number == ROOT {
+                return Ok(());
+            }
+            let up = self.dir_find(&at, b"..")?.ok_or(Error::Corrupt)?;
+            at = self.inode(up.inode)?;
+            if at.kind() != Kind::Directory {
+                return Err(Error::Corrupt);
+            }
+        }
+        Err(Error::Corrupt)
+    }
+
+    fn do_write(&mut self, inode: &mut Inode, offset: u64, len: usize, source: &mut Source<'_>) -> Result<()> {
+        let mut done = 0;
+        while done < len {
+            let at = offset + done as u64;
+            let (logical, skip) = ((at / BLOCK as u64) as u32, (at % BLOCK as u64) as usize);
+            let last = ((offset + len as u64 - 1) / BLOCK as u64) as u32;
+            let (extent, new) = self.back(inode, logical, last - logical + 1)?;
+            let mut count = 0;
+            while done < len && extent.contains(logical + count) {
+                let block = extent.physical + u64::from(logical + count - extent.logical);
+                let skip = if count == 0 { skip } else { 0 };
+                let part = (BLOCK - skip).min(len - done);
+                let data = match (part == BLOCK, new) {
+                    (true, true) => self.cache.edit_new_whole(block)?,
+                    (true, false) => self.cache.edit_whole(block)?,
+                    (false, true) => self.cache.edit_new(block)?,
+                    (false, false) => self.cache.edit(block)?,
+                };
+                source(done, &mut data[skip..skip + part])?;
+                done += part;
+                count += 1;
+            }
+        }
+        inode.size = inode.size.max(offset + len as u64);
+        self.touch(inode)
+    }
+
+    /// The blocks under `logical` and at most `want - 1` after it, allocated if there are none. The second result says
+    /// that they are new: they hold nothing yet.
+    fn back(&mut self, inode: &mut Inode, logical: u32, want: u32) -> Result<(Extent, bool)> {
+        let extent = self.map(inode, logical)?;
+        let room = (extent.len - (logical - extent.logical)).min(want);
+        if extent.physical == 0 {
+            let goal = self.goal_after(inode, logical)?;
+            let (physical, len) = self.alloc_blocks(goal, room)?;
+            let new = Extent { logical, len, physical, written: true };
+            self.insert(inode, new)?;
+            inode.sectors += u64::from(len) * (BLOCK / 512) as u64;
+            self.goal = physical + u64::from(len);
+            return Ok((new, true));
+        }
+        if extent.written {
+            return Ok((extent, false));
+        }
+        self.mark_written(inode, extent, logical, room)?;
+        let physical = extent.physical + u64::from(logical - extent.logical);
+        // Not fresh for the journal: `edit` of zeros would be, so they are zeroed as an ordinary change.
+        for block in physical..physical + u64::from(room) {
+            self.cache.edit_whole(block)?.fill(0);
+        }
+        Ok((Extent { logical, len: room, physical, written: true }, false))
+    }
+
+    fn goal_after(&mut self, inode: &Inode, logical: u32) -> Result<u64> {
+        if let Some(before) = logical.checked_sub(1) {
+            let e = self.map(inode, before)?;
+            if e.physical != 0 {
+                return Ok(e.physical + u64::from(logical - e.logical));
+            }
+        }
+        Ok(self.goal_for(inode.number))
+    }
+
+    fn write_at(
+        &mut self, id: MessageId, file: FileId, offset: Option<u64>, len: usize, source: &mut Source<'_>,
+    ) -> Result<(u64, usize)> {
+        let mut len = len.min(self.max_write());
+        loop {
+            let result = self.run(id, |fs| {
+                let mut inode = fs.open_file(file)?;
+                let offset = offset.unwrap_or(inode.size);
+                if offset.checked_add(len as u64).is_none_or(|end| end > MAX_SIZE) {
+                    return Err(Error::TooLarge);
+                }
+                if len > 0 {
+                    fs.do_write(&mut inode, offset, len, source)?;
+                }
+                Ok((offset, len))
+            });
+            match result {
+                // A disk that is nearly full takes a part.
+                Err(Error::NoSpace | Error::CacheFull) if len > BLOCK => len = (len / 2).next_multiple_of(BLOCK).min(len - 1),
+                other => return other,
+            }
+        }
+    }
+
+    fn do_truncate(&mut self, file: FileId, size: u64) -> Result<bool> {
+        let mut inode = self.open_file(file)?;
+        if size > MAX_SIZE {
+            return Err(Error::TooLarge);
+        }
+        if size < inode.size {
+            let keep = size.div_ceil(BLOCK as u64) as u32;
+            if !self.shrink(&mut inode, keep)? {
+                // A shorter file, on the way to the one asked for.
+                self.put_inode(&inode)?;
+                return Ok(false);
+            }
+            self.zero_tail(&inode, size)?;
+        }
+        inode.size = size;
+        self.touch(&mut inode)?;
+        Ok(true)
+    }
+
+    /// Zeroes what lies beyond `size` in the last block.
+    fn zero_tail(&mut self, inode: &Inode, size: u64) -> Result<()> {
+        let skip = (size % BLOCK as u64) as usize;
+        let logical = (size / BLOCK as u64) as u32;
+        let extent = self.find(inode, logical)?;
+        if skip > 0 && extent.physical != 0 && extent.written {
+            let block = extent.physical + u64::from(logical - extent.logical);
+            self.cache.edit(block)?[skip..].fill(0);
+        }
+        Ok(())
+    }
+
+    /// Reads what lies in one block. `logical` is in the file.
+    #[inline]
+    fn read_part(&mut self, extent: Extent, logical: u32) -> Result<&[u8]> {
+        if extent.physical == 0 || !extent.written {
+            return Ok(&ZEROS);
+        }
+        let block = extent.physical + u64::from(logical - extent.logical);
+        let ahead = (extent.len - (logical - extent.logical)) as usize;
+        self.cache.read_ahead(block, ahead.min(READ_AHEAD))
+    }
+
+    /// The extent that holds `logical`, and the file's size. On the common path nothing is copied but these.
+    #[inline]
+    fn locate(&mut self, file: FileId, logical: u32) -> Result<(Extent, u64)> {
+        if let Some(node) = self.nodes.get(file.inode) {
+            let known = node.inode.generation == file.generation && node.inode.kind() == Kind::File;
+            if known && node.extent.contains(logical) && node.inode.links > 0 {
+                return Ok((node.extent, node.inode.size));
+            }
+        }
+        let inode = self.open_file(file)?;
+        if u64::from(logical) * BLOCK as u64 >= inode.size {
+            return Ok((Extent { logical, len: 1, physical: 0, written: false }, inode.size));
+        }
+        let extent = self.map(&inode, logical)?;
+        Ok((extent, inode.size))
+    }
+
+    fn do_read(&mut self, file: FileId, offset: u64, len: usize, done: &mut usize, sink: &mut Sink<'_>) -> Result<()> {
+        while *done < len {
+            let Some(at) = offset.checked_add(*done as u64).filter(|&at| at < MAX_SIZE) else { return Ok(()) };
+            let (logical, skip) = ((at / BLOCK as u64) as u32, (at % BLOCK as u64) as usize);
+            let (extent, size) = self.locate(file, logical)?;
+            if at >= size {
+                return Ok(());
+            }
+            let part = (BLOCK - skip).min(len - *done).min(usize::try_from(size - at).unwrap_or(usize::MAX));
+            let data = self.read_part(extent, logical)?;
+            sink(*done, &data[skip..skip + part])?;
+            *done += part;
+        }
+        Ok(())
+    }
+
+    /// Reads that find no room in the cache make some.
+    fn with_room<T>(&mut self, mut operation: impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
+        match operation(self) {
+            Err(Error::CacheFull) => {
+                self.settle()?;
+                operation(self)
+            }
+            other => other,
+        }
+    }
+
+    fn read_link(&mut self, inode: &Inode, offset: u64, len: usize, sink: &mut Sink<'_>) -> Result<usize> {
+        let size = usize::try_from(inode.size).unwrap_or(usize::MAX);
+        if size >= 60 || inode.sectors > 0 && inode.attributes == 0 {
+            return Err(Error::Unsupported);
+        }
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(size);
+        let part = &inode.root[from..size.min(from.saturating_add(len))];
+        sink(0, part)?;
+        Ok(part.len())
+    }
+}
+
+impl<D: Disk> FileStore for Fs<'_, D> {
+    fn root(&mut self) -> Result<FileId> {
+        self.with_room(|fs| Ok(fs.inode(ROOT)?.id()))
+    }
+
+    fn lookup(&mut self, dir: FileId, name: &[u8]) -> Result<Stat> {
+        check_name(name)?;
+        self.with_room(|fs| {
+            let dir = fs.open_dir(dir)?;
+            let found = fs.dir_find(&dir, name)?.ok_or(Error::NotFound)?;
+            Ok(Self::stat_of(&fs.entry_inode(found.inode)?))
+        })
+    }
+
+    fn stat(&mut self, file: FileId) -> Result<Stat> {
+        self.with_room(|fs| Ok(Self::stat_of(&fs.open_any(file)?)))
+    }
+
+    fn create(&mut self, id: MessageId, dir: FileId, name: &[u8], exclusive: bool) -> Result<FileId> {
+        self.run(id, |fs| fs.do_create(dir, name, exclusive))
+    }
+
+    fn mkdir(&mut self, id: MessageId, dir: FileId, name: &[u8]) -> Result<FileId> {
+        self.run(id, |fs| fs.do_mkdir(dir, name))
+    }
+
+    fn unlink(&mut self, id: MessageId, dir: FileId, name: &[u8]) -> Result<()> {
+        self.run(id, |fs| fs.do_remove(dir, name, false))
+    }
+
+    fn rmdir(&mut self, id: MessageId, dir: FileId, name: &[u8]) -> Result<()> {
+        self.run(id, |fs| fs.do_remove(dir, name, true))
+    }
+
+    fn rename(&mut self, id: MessageId, from: (FileId, &[u8]), to: (FileId, &[u8])) -> Result<()> {
+        self.run(id, |fs| fs.do_rename(from, to))
+    }
+
+    fn read_chunks(&mut self, file: FileId, offset: u64, len: usize, sink: &mut Sink<'_>) -> Result<usize> {
+        let mut done = 0;
+        let result = self.do_read(file, offset, len, &mut done, sink);
+        match result {
+            Ok(()) => Ok(done),
+            Err(Error::CacheFull) => {
+                self.settle()?;
+                self.do_read(file, offset, len, &mut done, sink).map(|()| done)
+            }
+            Err(Error::Invalid) => {
+                let inode = self.open_any(file)?;
+                if inode.kind() == Kind::Symlink { self.read_link(&inode, offset, len, sink) } else { Err(Error::Invalid) }
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn write_chunks(&mut self, id: MessageId, file: FileId, offset: u64, len: usize, source: &mut Source<'_>) -> Result<usize> {
+        self.write_at(id, file, Some(offset), len, source).map(|(_, len)| len)
+    }
+
+    fn append_chunks(&mut self, id: MessageId, file: FileId, len: usize, source: &mut Source<'_>) -> Result<(u64, usize)> {
+        self.write_at(id, file, None, len, source)
+    }
+
+    fn truncate(&mut self, id: MessageId, file: FileId, size: u64) -> Result<()> {
+        if self.cache.answered(id).is_some() {
+            return Ok(());
+        }
+        let mut operation = |fs: &mut Self| fs.do_truncate(file, size);
+        while !self.step(&mut operation, |&finished| finished.then_some((id, [0; 2])))? {}
+        Ok(())
+    }
+
+    fn set_modified(&mut self, id: MessageId, file: FileId, time: Option<u64>) -> Result<()> {
+        self.run(id, |fs| {
+            let mut inode = fs.open_any(file)?;
+            inode.modified = time.unwrap_or_else(|| fs.now());
+            fs.put_inode(&inode)
+        })
+    }
+
+    fn set_executable(&mut self, id: MessageId, file: FileId, on: bool) -> Result<()> {
+        self.run(id, |fs| {
+            let mut inode = fs.open_file(file)?;
+            inode.mode = inode.mode & !(MODE_EXEC ^ MODE_FILE) | if on { MODE_EXEC ^ MODE_FILE } else { 0 };
+            fs.put_inode(&inode)
+        })
+    }
+
+    fn readdir(&mut self, dir: FileId, cookie: u64, visit: &mut dyn FnMut(Entry<'_>) -> bool) -> Result<u64> {
+        let mut at = cookie;
+        for _ in 0..2 {
+            let from = at;
+            let result = self.open_dir(dir).and_then(|inode| {
+                self.dir_read(&inode, from, &mut |entry| {
+                    let more = visit(entry);
+                    if more {
+                        at = entry.next;
+                    }
+                    more
+                })
+            });
+            match result {
+                Err(Error::CacheFull) => self.settle()?,
+                other => return other,
+            }
+        }
+        Err(Error::CacheFull)
+    }
+
+    fn space(&mut self) -> Result<Space> {
+        Ok(Space {
+            blocks: self.sup.blocks, free_blocks: self.counts.blocks, inodes: self.sup.inodes, free_inodes: self.counts.inodes,
+        })
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.sync_all()
+    }
+
+    fn max_write(&self) -> usize {
+        // The rest is for bitmaps, descriptors and the extent tree.
+        (self.cache.max_stage().saturating_sub(8)).min(256) * BLOCK
+    }
+}
