@@ -1,0 +1,110 @@
+//! From the doors to the object logic and back.
+//!
+//! Invariants:
+//! 1. There is one [`Kernel`], made before the first thread runs.
+//! 2. It is reached from the functions of this file only, which the entry code calls; one at a time, because
+//!    interrupts are off in the kernel and the entry code never calls them while one of them runs.
+
+use core::mem::MaybeUninit;
+
+use kernel::Kernel;
+use kernel::machine::{Context, Exception, IrqLine, Resume};
+use x86_64::registers::control::Cr2;
+
+use super::cpu::{PerCpu, Shared};
+use super::{X86, entry};
+
+/// First vector of the interrupt objects.
+pub const FIRST_IRQ: u64 = 32;
+/// The timer's vector, the first after those of the interrupt objects.
+pub const TIMER: u64 = FIRST_IRQ + kernel::machine::MAX_IRQS as u64;
+/// Where the old interrupt controller's spurious interrupts would go.
+pub const LEGACY: u8 = 240;
+/// Vector of the local APIC's spurious interrupts, which are not acknowledged.
+pub const SPURIOUS: u64 = 255;
+
+static KERNEL: Shared<MaybeUninit<Kernel<X86>>> = Shared::new(MaybeUninit::uninit());
+
+/// Puts `kernel` in its place and starts its first thread.
+pub fn run(kernel: Kernel<X86>) -> ! {
+    // SAFETY: 1. `main` calls this once, and no thread has run: nobody else reaches the static.
+    //         2. What `start` returns is a context of a ready thread whose space it has entered.
+    unsafe {
+        let kernel = (*KERNEL.get()).write(kernel);
+        entry::leave(context(kernel.start()))
+    }
+}
+
+/// The kernel.
+///
+/// # Safety
+/// To be called once by each function that the entry code calls, and by nothing else.
+#[inline(always)]
+unsafe fn the_kernel() -> &'static mut Kernel<X86> {
+    // SAFETY: 1. It was made before the first thread ran, and only threads and the idle loop lead here.
+    //         2. No other reference is alive: the entry code calls one function at a time, with interrupts off, from
+    //            user mode or the idle loop, where the reference of the call before is gone (its stack is).
+    //         3. NMI, debug exceptions, double faults, machine checks and panics do not use it.
+    unsafe { (*KERNEL.get()).assume_init_mut() }
+}
+
+/// Where to leave to; idles where there is nowhere.
+#[inline(always)]
+fn context(resume: Resume) -> *const Context {
+    match resume {
+        Resume::Thread(context) => context,
+        // SAFETY: nothing on the stack is needed: the callers hold nothing but the reference to the kernel.
+        Resume::Idle => unsafe { entry::idle() },
+        // SAFETY: as above.
+        Resume::Again => unsafe { entry::breathe() },
+    }
+}
+
+/// A system call; its registers are in the context.
+pub extern "C" fn on_syscall() -> *const Context {
+    // SAFETY: called by the entry code.
+    context(unsafe { the_kernel() }.syscall())
+}
+
+/// The end of a moment in which interrupts were let in and none came.
+pub extern "C" fn on_wake() -> *const Context {
+    // SAFETY: called by the entry code.
+    context(unsafe { the_kernel() }.start())
+}
+
+/// An exception in user mode, or an interrupt. `interrupted` is the running thread's context, null where none ran.
+pub extern "C" fn on_interrupt(vector: u64, code: u64, interrupted: *const Context) -> *const Context {
+    // SAFETY: called by the entry code.
+    let kernel = unsafe { the_kernel() };
+    if vector < FIRST_IRQ {
+        let address = if vector == 14 { Cr2::read_raw() } else { 0 };
+        return context(kernel.exception(Exception { vector: vector as u8, code, address }));
+    }
+    // SAFETY: this processor's own, and nothing else refers to its APIC now: the object logic has not been called.
+    let apic = unsafe { &mut (*PerCpu::this()).apic };
+    let resume = match vector {
+        SPURIOUS => return go_on(kernel, interrupted),
+        TIMER => {
+            apic.timer_fired();
+            apic.end_of_interrupt();
+            kernel.timer()
+        }
+        FIRST_IRQ..TIMER => {
+            let resume = kernel.irq(IrqLine((vector - FIRST_IRQ) as u8));
+            // A level-triggered line has been masked by now, so it does not come again at once.
+            // SAFETY: as above; the object logic has returned.
+            unsafe { (*PerCpu::this()).apic.end_of_interrupt() };
+            resume
+        }
+        _ => {
+            apic.end_of_interrupt();
+            return go_on(kernel, interrupted);
+        }
+    };
+    context(resume)
+}
+
+/// Goes on with what was interrupted.
+fn go_on(kernel: &mut Kernel<X86>, interrupted: *const Context) -> *const Context {
+    if interrupted.is_null() { context(kernel.start()) } else { interrupted }
+}
