@@ -27,3 +27,12 @@ pub const THREAD_AREAS: u64 = 0x0000_7000_0000_0000;
 pub const THREAD_AREA: u64 = 1 << 20;
 /// Most bytes of stack in an area.
 pub const STACK_MAX: u64 = THREAD_AREA - 2 * crate::PAGE_SIZE;
+
+/// What the first program finds in its capability table: its own process, with all rights.
+pub const INIT_SELF: crate::Handle = crate::Handle::new(1, 1);
+/// The account that pays for everything but the kernel itself.
+pub const INIT_ACCOUNT: crate::Handle = crate::Handle::new(2, 1);
+/// The authority over the hardware.
+pub const INIT_MACHINE: crate::Handle = crate::Handle::new(3, 1);
+/// The memory of the boot archive: `READ`, `MAP` and `EXECUTE`.
+pub const INIT_ARCHIVE: crate::Handle = crate::Handle::new(4, 1);
