@@ -1,1 +1,66 @@
+//! The one crate that a Tessera program needs: system calls, protocols, the server loop, exactly-once records, the
+//! runtime, streams, files and the spawning of programs.
+//!
+//! Invariants:
+//! 1. `unsafe` stands in [`sys`], [`page`], [`memory`], `runtime` and [`testing`] alone; everything else is safe Rust.
+//! 2. Nothing here panics on what another program sends: a malformed message is refused before a server's code sees it.
+//! 3. Everything but `runtime` and the instruction itself also runs on the host, over [`testing`]'s stand-in kernel.
 #![no_std]
+
+extern crate alloc;
+extern crate self as libipc;
+#[cfg(not(target_os = "none"))]
+extern crate std;
+
+pub use abi;
+pub use abi::{Handle, Kind, MessageId, PAGE_SIZE, Rights, SysError};
+pub use macros::protocol;
+
+
+pub mod sys;
+#[macro_use]
+pub mod error;
+pub mod page;
+pub mod object;
+pub mod owned;
+pub mod wire;
+pub mod lease;
+pub mod endpoint;
+pub mod answer;
+pub mod context;
+pub mod server;
+pub mod record;
+pub mod proto;
+pub mod lock;
+pub mod memory;
+pub mod ports;
+pub mod registers;
+pub mod startup;
+pub mod time;
+pub mod stream;
+pub mod file;
+pub mod dir;
+#[macro_use]
+pub mod print;
+pub mod spawn;
+pub mod termination;
+#[macro_use]
+pub mod entry;
+#[cfg(target_os = "none")]
+mod runtime;
+#[cfg(not(target_os = "none"))]
+pub mod testing;
+
+pub use abi::CapDescriptor as Grant;
+pub use context::{Context, Operation, Pending, Reply};
+pub use dir::Dir;
+pub use file::File;
+pub use lease::{Lease, Lend, Read, Write};
+pub use memory::Mapping;
+pub use object::{Account, Event, IoPorts, Irq, Machine, Memory, Process, Queue, Thread};
+pub use owned::OwnedHandle;
+pub use server::{Service, serve};
+pub use startup::Startup;
+pub use stream::Stream;
+pub use termination::Termination;
+pub use wire::Words;

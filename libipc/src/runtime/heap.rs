@@ -1,0 +1,99 @@
+//! The heap: `talc` over memory objects that are mapped one after the other from `HEAP_START` on. Their pages are
+//! committed when first touched.
+//!
+//! Invariants:
+//! 1. What lies between `HEAP_START` and `next` belongs to the allocator; nobody else maps there.
+//! 2. Growing allocates nothing.
+
+use crate::sys;
+use abi::{Handle, PAGE_SIZE, Rights, layout};
+use core::alloc::Layout;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use talc::base::{Talc, binning::Binning};
+use talc::{TalcLock, source::Source};
+
+/// Pages of the first growth; each later one doubles, up to `MOST`.
+const FIRST: u64 = 16;
+/// Pages of the largest growth that is not for a single larger allocation.
+const MOST: u64 = 256;
+
+static ACCOUNT: AtomicU64 = AtomicU64::new(0);
+static PROCESS: AtomicU64 = AtomicU64::new(0);
+
+#[global_allocator]
+static HEAP: TalcLock<Spin, Growing> = TalcLock::new(Growing { next: layout::HEAP_START, step: FIRST });
+
+/// Says what pays for the heap, and where it is mapped.
+pub(super) fn set_account(account: Handle, process: Handle) {
+    ACCOUNT.store(account.raw(), Ordering::Relaxed);
+    PROCESS.store(process.raw(), Ordering::Relaxed);
+}
+
+/// Where the heap ends and by how much it grows.
+#[derive(Debug)]
+struct Growing {
+    next: u64,
+    step: u64,
+}
+
+impl Growing {
+    /// Maps `pages` more; returns their address.
+    fn grow(&mut self, pages: u64) -> Option<u64> {
+        let (account, process) = (ACCOUNT.load(Ordering::Relaxed), PROCESS.load(Ordering::Relaxed));
+        let address = self.next;
+        let end = pages.checked_mul(PAGE_SIZE).and_then(|bytes| address.checked_add(bytes))?;
+        if end > layout::HEAP_END {
+            return None;
+        }
+        let memory = sys::memory_create(Handle::from_raw(account), pages, false).ok()?;
+        let protection = Rights::READ | Rights::WRITE;
+        let mapped = sys::memory_map(Handle::from_raw(process), memory, address, 0, pages, protection);
+        // The mapping keeps the memory.
+        let _ = sys::close(memory);
+        mapped.ok()?;
+        self.next = end;
+        self.step = (self.step * 2).min(MOST);
+        Some(address)
+    }
+}
+
+// SAFETY: `acquire` reaches the allocator through `talc` alone and allocates nothing (invariant 2).
+unsafe impl Source for Growing {
+    fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
+        // Room for the allocator's own words and for the alignment.
+        let need = (layout.size() as u64).checked_add(layout.align() as u64 + 1024).ok_or(())?;
+        let pages = need.div_ceil(PAGE_SIZE);
+        let wish = pages.max(talc.source.step);
+        let (address, pages) = match talc.source.grow(wish) {
+            Some(address) => (address, wish),
+            None => (talc.source.grow(pages).ok_or(())?, pages),
+        };
+        let base = core::ptr::with_exposed_provenance_mut(address as usize);
+        // SAFETY: the range has just been mapped, readable and writable, zero, and is the allocator's (invariant 1).
+        unsafe { talc.claim(base, (pages * PAGE_SIZE) as usize) }.map(drop).ok_or(())
+    }
+}
+
+/// A lock that yields while it waits.
+struct Spin(AtomicBool);
+
+// SAFETY: `lock` returns only when this thread has changed `held` from false to true, and only `unlock` sets it to
+//         false: one holder at a time.
+unsafe impl lock_api::RawMutex for Spin {
+    const INIT: Spin = Spin(AtomicBool::new(false));
+    type GuardMarker = lock_api::GuardSend;
+    #[inline]
+    fn lock(&self) {
+        while !self.try_lock() {
+            sys::sleep_until(0);
+        }
+    }
+    #[inline]
+    fn try_lock(&self) -> bool {
+        !self.0.swap(true, Ordering::Acquire)
+    }
+    #[inline]
+    unsafe fn unlock(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+}

@@ -1,0 +1,51 @@
+//! The first instructions of a program.
+
+use crate::startup::{self, Startup};
+use crate::object::Process;
+use abi::{Handle, layout};
+use core::arch::global_asm;
+
+// The kernel starts a thread with rsp as the parent chose it and rdi = the address of the startup pages.
+global_asm!(
+    ".globl _start",
+    "_start:",
+    "xor ebp, ebp",
+    "and rsp, -16",
+    "call {start}",
+    "ud2",
+    start = sym start,
+);
+
+unsafe extern "Rust" {
+    /// The program's `main`, as [`crate::entry!`] defines it.
+    safe fn tessera_main(startup: Startup<'static>) -> i32;
+}
+
+extern "C" fn start(pages: u64) -> ! {
+    let startup = read(pages);
+    // The first program has no parent, and so no startup pages: it finds fixed handles.
+    let (process, account) = match pages {
+        0 => (layout::INIT_SELF, layout::INIT_ACCOUNT),
+        _ => ["self", "account"].map(|name| startup.handle(name).unwrap_or(Handle::NONE)).into(),
+    };
+    crate::memory::set_own_process(Process::new(process));
+    super::heap::set_account(account, process);
+    crate::print::set_streams(startup.handle("stdout"), startup.handle("stderr"));
+    super::panic::set_log(startup.handle("log"));
+    crate::entry::exit(tessera_main(startup))
+}
+
+/// The startup pages at address `pages`, none where they are malformed. Only the first program is started with 0.
+fn read(pages: u64) -> Startup<'static> {
+    if pages == 0 {
+        return Startup::FIRST_PROGRAM;
+    }
+    let first: *const u8 = core::ptr::with_exposed_provenance(pages as usize);
+    // SAFETY: the parent has mapped the startup pages here before the first instruction, at least one page, readable,
+    //         and for as long as the program runs; nobody writes them any more.
+    let head = unsafe { first.cast::<[u8; 12]>().read() };
+    let Some(length) = startup::claimed_length(&head) else { return Startup::EMPTY };
+    // SAFETY: as above; a parent that claims more than it has mapped makes its own child fault, nothing else.
+    let bytes = unsafe { core::slice::from_raw_parts(first, length) };
+    Startup::parse(bytes).unwrap_or(Startup::EMPTY)
+}

@@ -1,0 +1,152 @@
+//! Messages: call, post, receive, reply, forward, leases.
+
+use super::{Frame, message, number, short, wide};
+use crate::page;
+use abi::{CallFlags, Handle, Message, MessageId, SysError, Sysno, Tag};
+
+/// A message as the receiver gets it.
+#[derive(Clone, Copy, Debug)]
+pub struct Received {
+    /// The badge of the capability by which it was sent, or of a bound event.
+    pub badge: u64,
+    /// The reply token; [`MessageId::NONE`] unless a call.
+    pub id: MessageId,
+    /// Tag and words. Payload and capabilities are in the message page until the next system call.
+    pub message: Message,
+}
+
+/// When a wait ends without result: nanoseconds of [`super::clock`]. `None` waits as long as the call allows.
+pub type Deadline = Option<u64>;
+
+/// A deadline that never comes, for a wait that a person may rightly keep up for ever.
+pub const NEVER: Deadline = Some(u64::MAX);
+
+#[inline(always)]
+fn with(call: Sysno, deadline: Deadline, flags: CallFlags) -> u64 {
+    match deadline {
+        None => number(call, flags),
+        Some(at) => {
+            page::set_deadline(at);
+            number(call, flags.union(CallFlags::DEADLINE))
+        }
+    }
+}
+
+#[inline(always)]
+fn received(f: Frame) -> Result<Received, SysError> {
+    SysError::check(f.rax)?;
+    let message = Message { tag: Tag::from_raw(f.rsi), words: f.words };
+    Ok(Received { badge: f.rdi, id: MessageId::from_raw(f.r15), message })
+}
+
+/// Sends a message to `queue` and waits for the reply, at most as long as the kernel's patience.
+#[inline(always)]
+pub fn call(queue: Handle, request: Message) -> Result<Message, SysError> {
+    call_until(queue, request, None)
+}
+
+/// [`call`], giving up at `deadline`.
+#[inline(always)]
+pub fn call_until(queue: Handle, request: Message, deadline: Deadline) -> Result<Message, SysError> {
+    call_with(queue, request, deadline, CallFlags::empty())
+}
+
+/// [`call_until`] that is delivered at most once: a server that dies of it answers `ServerDied`.
+#[inline(always)]
+pub fn call_once(queue: Handle, request: Message, deadline: Deadline) -> Result<Message, SysError> {
+    call_with(queue, request, deadline, CallFlags::ONCE)
+}
+
+#[inline(always)]
+fn call_with(queue: Handle, m: Message, deadline: Deadline, flags: CallFlags) -> Result<Message, SysError> {
+    let rax = with(Sysno::Call, deadline, flags);
+    let f = message(Frame { rax, rdi: queue.raw(), rsi: m.tag.raw(), r15: 0, words: m.words });
+    SysError::check(f.rax)?;
+    Ok(Message { tag: Tag::from_raw(f.rsi), words: f.words })
+}
+
+/// Puts tag and words into the ring of `queue` and does not wait.
+#[inline(always)]
+pub fn post(queue: Handle, m: Message) -> Result<(), SysError> {
+    let rax = number(Sysno::Post, CallFlags::empty());
+    let f = message(Frame { rax, rdi: queue.raw(), rsi: m.tag.raw(), r15: 0, words: m.words });
+    SysError::check(f.rax)
+}
+
+/// Waits for a message on `queue`.
+#[inline(always)]
+pub fn recv(queue: Handle, deadline: Deadline) -> Result<Received, SysError> {
+    let rax = with(Sysno::Recv, deadline, CallFlags::empty());
+    received(message(Frame { rax, rdi: queue.raw(), rsi: 0, r15: 0, words: [0; 8] }))
+}
+
+/// Answers call `id`.
+#[inline(always)]
+pub fn reply(id: MessageId, m: Message) -> Result<(), SysError> {
+    let rax = number(Sysno::Reply, CallFlags::empty());
+    let f = message(Frame { rax, rdi: 0, rsi: m.tag.raw(), r15: id.raw(), words: m.words });
+    SysError::check(f.rax)
+}
+
+/// Answers call `id` and waits for the next message on `queue`.
+#[inline(always)]
+pub fn reply_recv(queue: Handle, id: MessageId, m: Message, deadline: Deadline) -> Result<Received, SysError> {
+    let rax = with(Sysno::ReplyRecv, deadline, CallFlags::empty());
+    received(message(Frame { rax, rdi: queue.raw(), rsi: m.tag.raw(), r15: id.raw(), words: m.words }))
+}
+
+/// Passes call `id` on to `queue`, as it was sent.
+#[inline(always)]
+pub fn forward(id: MessageId, queue: Handle) -> Result<(), SysError> {
+    let rax = number(Sysno::Forward, CallFlags::empty());
+    SysError::check(short(rax, queue.raw(), 0, id.raw(), [0; 4]).0)
+}
+
+/// Passes call `id` on to `to` and waits for the next message on `queue`.
+#[inline(always)]
+pub fn forward_recv(id: MessageId, to: Handle, queue: Handle, deadline: Deadline) -> Result<Received, SysError> {
+    let rax = with(Sysno::ForwardRecv, deadline, CallFlags::empty());
+    received(message(Frame { rax, rdi: to.raw(), rsi: queue.raw(), r15: id.raw(), words: [0; 8] }))
+}
+
+/// Most bytes that one lease operation copies.
+pub const LEASE_CHUNK: usize = 64 << 10;
+
+/// Copies out of lease `index` of call `id`, from its byte `offset` on.
+pub fn lease_read(id: MessageId, index: u32, offset: u64, into: &mut [u8]) -> Result<(), SysError> {
+    let rax = number(Sysno::LeaseRead, CallFlags::empty());
+    let mut offset = offset;
+    for chunk in into.chunks_mut(LEASE_CHUNK) {
+        let w = [offset, chunk.as_mut_ptr().expose_provenance() as u64, chunk.len() as u64, 0];
+        SysError::check(short(rax, 0, index as u64, id.raw(), w).0)?;
+        offset = offset.checked_add(chunk.len() as u64).ok_or(SysError::BadLease)?;
+    }
+    Ok(())
+}
+
+/// Copies into lease `index` of call `id`, to its byte `offset` on.
+pub fn lease_write(id: MessageId, index: u32, offset: u64, from: &[u8]) -> Result<(), SysError> {
+    let rax = number(Sysno::LeaseWrite, CallFlags::empty());
+    let mut offset = offset;
+    for chunk in from.chunks(LEASE_CHUNK) {
+        let w = [offset, chunk.as_ptr().expose_provenance() as u64, chunk.len() as u64, 0];
+        SysError::check(short(rax, 0, index as u64, id.raw(), w).0)?;
+        offset = offset.checked_add(chunk.len() as u64).ok_or(SysError::BadLease)?;
+    }
+    Ok(())
+}
+
+/// Copies `length` bytes between leases of two calls, `(id, index, offset)` each.
+pub fn lease_copy(from: (MessageId, u32, u64), to: (MessageId, u32, u64), length: u64) -> Result<(), SysError> {
+    let rax = number(Sysno::LeaseCopy, CallFlags::empty());
+    let mut done = 0;
+    while done < length {
+        let step = (length - done).min(LEASE_CHUNK as u64);
+        let source = from.2.checked_add(done).ok_or(SysError::BadLease)?;
+        let target = to.2.checked_add(done).ok_or(SysError::BadLease)?;
+        let w = [source, target, step, to.0.raw(), to.1 as u64, 0, 0, 0];
+        SysError::check(wide(rax, 0, from.1 as u64, from.0.raw(), w).0)?;
+        done += step;
+    }
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! The system calls as safe functions. Errors are those of [`abi::Sysno`].
+//!
+//! Invariants:
+//! 1. Only `trap` (the instruction) and, on the host, `crate::testing` know how a call reaches the kernel.
+//! 2. A message's words stay in registers from the caller of a function here to the instruction and back.
+
+mod ipc;
+mod object;
+#[cfg(target_os = "none")]
+mod trap;
+#[cfg(target_os = "none")]
+use trap::{message, short, wide};
+#[cfg(not(target_os = "none"))]
+use crate::testing::trap::{message, short, wide};
+
+pub use ipc::*;
+pub use object::*;
+
+use abi::{CallFlags, Sysno};
+
+/// What goes into `rax`.
+#[inline(always)]
+const fn number(call: Sysno, flags: CallFlags) -> u64 {
+    call as u64 | (flags.bits() as u64) << 8
+}
+
+/// Registers of a message call, on entry and on return.
+#[derive(Clone, Copy)]
+pub(crate) struct Frame {
+    /// `rax`
+    pub rax: u64,
+    /// `rdi`
+    pub rdi: u64,
+    /// `rsi`
+    pub rsi: u64,
+    /// `r15`
+    pub r15: u64,
+    /// `rdx r8 r9 r10 rbx r12 r13 r14`
+    pub words: [u64; 8],
+}

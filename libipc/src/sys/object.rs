@@ -1,0 +1,322 @@
+//! Everything but messages: capabilities, accounts, processes, threads, memory, events, interrupts, the machine.
+
+use super::{Deadline, message, number, short, wide};
+use crate::page;
+use abi::{AccountStatus, CallFlags, Handle, Kind, MachineInfo, ProcessStatus, Rights, SysError, Sysno};
+
+#[inline(always)]
+fn run(call: Sysno, rdi: u64, rsi: u64, w: [u64; 4]) -> Result<[u64; 4], SysError> {
+    let (rax, words) = short(number(call, CallFlags::empty()), rdi, rsi, 0, w);
+    SysError::check(rax)?;
+    Ok(words)
+}
+
+#[inline(always)]
+fn made(words: [u64; 4]) -> Handle {
+    Handle::from_raw(words[0])
+}
+
+#[inline(always)]
+fn timed(call: Sysno, rdi: u64, w: [u64; 4], deadline: Deadline) -> Result<[u64; 4], SysError> {
+    let flags = match deadline {
+        None => CallFlags::empty(),
+        Some(at) => {
+            page::set_deadline(at);
+            CallFlags::DEADLINE
+        }
+    };
+    let (rax, words) = short(number(call, flags), rdi, 0, 0, w);
+    SysError::check(rax)?;
+    Ok(words)
+}
+
+/// Ends the process.
+pub fn exit(status: i32) -> ! {
+    loop {
+        let _ = run(Sysno::Exit, status as i64 as u64, 0, [0; 4]);
+    }
+}
+
+/// Ends the calling thread.
+pub fn thread_exit() -> ! {
+    loop {
+        let _ = run(Sysno::ThreadExit, 0, 0, [0; 4]);
+    }
+}
+
+/// Lets other threads of the same priority run.
+#[inline]
+pub fn yield_now() {
+    let _ = run(Sysno::Yield, 0, 0, [0; 4]);
+}
+
+/// Sleeps until `deadline`, nanoseconds of [`clock`].
+pub fn sleep_until(deadline: u64) {
+    let _ = timed(Sysno::Yield, 0, [0; 4], Some(deadline));
+}
+
+/// Nanoseconds since power-on.
+#[inline]
+pub fn clock() -> u64 {
+    run(Sysno::Clock, 0, 0, [0; 4]).map_or(0, |w| w[0])
+}
+
+/// What [`inspect`] tells of a capability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// What it is about.
+    pub kind: Kind,
+    /// What its holder may do.
+    pub rights: Rights,
+    /// Its badge.
+    pub badge: u64,
+    /// Memory: pages; IoPorts: count; else 0.
+    pub size: u64,
+}
+
+/// Derives a capability with fewer rights and, where `badge` is not 0, a badge.
+pub fn duplicate(handle: Handle, rights: Rights, badge: u64) -> Result<Handle, SysError> {
+    run(Sysno::Duplicate, handle.raw(), 0, [rights.bits() as u64, badge, 0, 0]).map(made)
+}
+
+/// Gives a capability up.
+pub fn close(handle: Handle) -> Result<(), SysError> {
+    run(Sysno::Close, handle.raw(), 0, [0; 4]).map(drop)
+}
+
+/// Removes every capability derived from `handle`.
+pub fn revoke(handle: Handle) -> Result<(), SysError> {
+    run(Sysno::Revoke, handle.raw(), 0, [0; 4]).map(drop)
+}
+
+/// Describes a capability.
+pub fn inspect(handle: Handle) -> Result<Inspection, SysError> {
+    let w = run(Sysno::Inspect, handle.raw(), 0, [0; 4])?;
+    let kind = Kind::from_raw(w[0]).ok_or(SysError::WrongKind)?;
+    Ok(Inspection { kind, rights: Rights::from_bits_truncate(w[1] as u16), badge: w[2], size: w[3] })
+}
+
+/// Makes a child account with `pages` of quota.
+pub fn account_create(parent: Handle, pages: u64) -> Result<Handle, SysError> {
+    run(Sysno::AccountCreate, parent.raw(), 0, [pages, 0, 0, 0]).map(made)
+}
+
+/// Destroys an account and all that it paid for.
+pub fn account_destroy(account: Handle) -> Result<(), SysError> {
+    run(Sysno::AccountDestroy, account.raw(), 0, [0; 4]).map(drop)
+}
+
+/// The state of an account.
+pub fn account_status(account: Handle) -> Result<AccountStatus, SysError> {
+    run(Sysno::AccountStatus, account.raw(), 0, [0; 4])?;
+    Ok(page::account_status())
+}
+
+/// The first process under `account` with an id greater than `after`.
+pub fn account_process(account: Handle, after: u64) -> Result<Option<ProcessStatus>, SysError> {
+    let w = run(Sysno::AccountProcess, account.raw(), 0, [after, 0, 0, 0])?;
+    Ok((w[0] != 0).then(page::process_status))
+}
+
+/// Makes an empty process. `end` names the event, and its bits, that tell of its end.
+pub fn process_create(account: Handle, end: Option<(Handle, u64)>, max_priority: u8, name: &str) -> Result<Handle, SysError> {
+    let (event, bits) = end.unwrap_or((Handle::NONE, 0));
+    let mut bytes = [0; 16];
+    let length = name.floor_char_boundary(16);
+    bytes[..length].copy_from_slice(&name.as_bytes()[..length]);
+    let [low, high] = [0, 8].map(|at| u64::from_le_bytes(core::array::from_fn(|i| bytes[at + i])));
+    let words = [bits, max_priority as u64, low, high];
+    run(Sysno::ProcessCreate, account.raw(), event.raw(), words).map(made)
+}
+
+/// Why an image was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadError {
+    /// The file is malformed.
+    Image(Option<abi::ImageDefect>),
+    /// Anything else.
+    Sys(SysError),
+}
+
+/// Loads the ELF image of `length` bytes at byte `offset` of `memory`; returns its entry point.
+pub fn process_load(process: Handle, memory: Handle, offset: u64, length: u64) -> Result<u64, LoadError> {
+    let call = number(Sysno::ProcessLoad, CallFlags::empty());
+    let (rax, w) = short(call, process.raw(), memory.raw(), 0, [offset, length, 0, 0]);
+    match SysError::check(rax) {
+        Ok(()) => Ok(w[0]),
+        Err(SysError::BadImage) => Err(LoadError::Image(abi::ImageDefect::from_raw(w[0]))),
+        Err(e) => Err(LoadError::Sys(e)),
+    }
+}
+
+/// Derives a capability into the table of `process`; returns its handle there.
+pub fn process_grant(process: Handle, handle: Handle, rights: Rights, badge: u64) -> Result<Handle, SysError> {
+    run(Sysno::ProcessGrant, process.raw(), handle.raw(), [rights.bits() as u64, badge, 0, 0]).map(made)
+}
+
+/// The state of a process.
+pub fn process_status(process: Handle) -> Result<ProcessStatus, SysError> {
+    run(Sysno::ProcessStatus, process.raw(), 0, [0; 4])?;
+    Ok(page::process_status())
+}
+
+/// Ends a process.
+pub fn process_kill(process: Handle, status: i32) -> Result<(), SysError> {
+    run(Sysno::ProcessKill, process.raw(), 0, [status as i64 as u64, 0, 0, 0]).map(drop)
+}
+
+/// Empties a process for its next incarnation, whose number it returns.
+pub fn process_reset(process: Handle) -> Result<u64, SysError> {
+    run(Sysno::ProcessReset, process.raw(), 0, [0; 4]).map(|w| w[0])
+}
+
+/// How a thread starts.
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadStart {
+    /// First instruction.
+    pub entry: u64,
+    /// Stack pointer.
+    pub stack: u64,
+    /// Address of the message page to be.
+    pub page: u64,
+    /// Its `rdi`.
+    pub argument: u64,
+    /// Its priority.
+    pub priority: u8,
+}
+
+/// Makes and starts a thread.
+pub fn thread_create(process: Handle, start: ThreadStart) -> Result<Handle, SysError> {
+    let words = [start.entry, start.stack, start.page, start.argument, start.priority as u64, 0, 0, 0];
+    let (rax, w) = wide(number(Sysno::ThreadCreate, CallFlags::empty()), process.raw(), 0, 0, words);
+    SysError::check(rax)?;
+    Ok(made(w))
+}
+
+/// Sets a thread's priority.
+pub fn thread_priority(thread: Handle, priority: u8) -> Result<(), SysError> {
+    run(Sysno::ThreadPriority, thread.raw(), 0, [priority as u64, 0, 0, 0]).map(drop)
+}
+
+/// Makes a memory object of `pages`; `contiguous` commits it at once, physically contiguous.
+pub fn memory_create(account: Handle, pages: u64, contiguous: bool) -> Result<Handle, SysError> {
+    run(Sysno::MemoryCreate, account.raw(), 0, [pages, contiguous as u64, 0, 0]).map(made)
+}
+
+/// Makes a memory object of a physical range.
+pub fn memory_physical(machine: Handle, account: Handle, address: u64, pages: u64) -> Result<Handle, SysError> {
+    run(Sysno::MemoryPhysical, machine.raw(), account.raw(), [address, pages, 0, 0]).map(made)
+}
+
+/// Maps `pages` of `memory`, from its page `first`, into another process at `address`.
+///
+/// A program maps memory into itself by [`crate::Memory::map`], which keeps track of its addresses.
+pub fn memory_map(process: Handle, memory: Handle, address: u64, first: u64, pages: u64, protection: Rights) -> Result<(), SysError> {
+    let flags = CallFlags::empty();
+    let words = [address, first, pages, protection.bits() as u64];
+    SysError::check(short(number(Sysno::MemoryMap, flags), process.raw(), memory.raw(), 0, words).0)
+}
+
+/// Removes every mapping of `process` that lies in the range.
+pub(crate) fn memory_unmap(process: Handle, address: u64, pages: u64) -> Result<(), SysError> {
+    run(Sysno::MemoryUnmap, process.raw(), 0, [address, pages, 0, 0]).map(drop)
+}
+
+/// Physical address of a page of `memory`, and how many pages from there on are contiguous.
+pub fn memory_address(memory: Handle, page: u64) -> Result<(u64, u64), SysError> {
+    run(Sysno::MemoryAddress, memory.raw(), 0, [page, 0, 0, 0]).map(|w| (w[0], w[1]))
+}
+
+/// Makes a queue with room for `ring` posted messages.
+pub fn queue_create(account: Handle, ring: u64) -> Result<Handle, SysError> {
+    run(Sysno::QueueCreate, account.raw(), 0, [ring, 0, 0, 0]).map(made)
+}
+
+/// Makes an event.
+pub fn event_create(account: Handle) -> Result<Handle, SysError> {
+    run(Sysno::EventCreate, account.raw(), 0, [0; 4]).map(made)
+}
+
+/// Sets bits of an event.
+#[inline]
+pub fn event_signal(event: Handle, bits: u64) -> Result<(), SysError> {
+    run(Sysno::EventSignal, event.raw(), 0, [bits, 0, 0, 0]).map(drop)
+}
+
+/// Waits for bits of an event, clears and returns them.
+#[inline]
+pub fn event_wait(event: Handle, bits: u64, deadline: Deadline) -> Result<u64, SysError> {
+    timed(Sysno::EventWait, event.raw(), [bits, 0, 0, 0], deadline).map(|w| w[0])
+}
+
+/// Lets an event's bits come as messages with `badge` on `queue`.
+pub fn event_bind(event: Handle, queue: Handle, badge: u64) -> Result<(), SysError> {
+    run(Sysno::EventBind, event.raw(), queue.raw(), [badge, 0, 0, 0]).map(drop)
+}
+
+/// What a device is to write where, to raise a message-signalled interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MsiTarget {
+    /// Message address register.
+    pub address: u64,
+    /// Message data register.
+    pub data: u64,
+}
+
+/// Makes an interrupt object for an I/O APIC line.
+pub fn irq_line(machine: Handle, account: Handle, line: u32, level: bool) -> Result<Handle, SysError> {
+    run(Sysno::IrqCreate, machine.raw(), account.raw(), [line as u64, level as u64, 0, 0]).map(made)
+}
+
+/// Makes a message-signalled interrupt.
+pub fn irq_msi(machine: Handle, account: Handle) -> Result<(Handle, MsiTarget), SysError> {
+    let w = run(Sysno::IrqCreate, machine.raw(), account.raw(), [u64::MAX, 0, 0, 0])?;
+    Ok((made(w), MsiTarget { address: w[1], data: w[2] }))
+}
+
+/// Binds an interrupt to bits of an event, and unmasks it.
+pub fn irq_bind(irq: Handle, event: Handle, bits: u64) -> Result<(), SysError> {
+    run(Sysno::IrqBind, irq.raw(), event.raw(), [bits, 0, 0, 0]).map(drop)
+}
+
+/// Unmasks an interrupt after it was delivered.
+#[inline]
+pub fn irq_ack(irq: Handle) -> Result<(), SysError> {
+    run(Sysno::IrqAck, irq.raw(), 0, [0; 4]).map(drop)
+}
+
+/// Makes an object for `count` I/O ports from `first`.
+pub fn ports_create(machine: Handle, account: Handle, first: u16, count: u32) -> Result<Handle, SysError> {
+    run(Sysno::PortsCreate, machine.raw(), account.raw(), [first as u64, count as u64, 0, 0]).map(made)
+}
+
+/// Opens ports to `process`.
+pub fn ports_open(process: Handle, ports: Handle) -> Result<(), SysError> {
+    run(Sysno::PortsOpen, process.raw(), ports.raw(), [0; 4]).map(drop)
+}
+
+/// What the kernel knows of the hardware.
+pub fn machine_info(machine: Handle) -> Result<MachineInfo, SysError> {
+    run(Sysno::MachineInfo, machine.raw(), 0, [0; 4])?;
+    Ok(page::machine_info())
+}
+
+/// Writes text to the kernel's log, piece by piece where it is longer than a payload.
+pub fn machine_log(machine: Handle, text: &[u8]) -> Result<(), SysError> {
+    for piece in text.chunks(abi::MAX_PAYLOAD) {
+        page::write_payload(0, piece);
+        run(Sysno::MachineLog, machine.raw(), 0, [piece.len() as u64, 0, 0, 0])?;
+    }
+    Ok(())
+}
+
+/// Any system call with any operands, for tests of the kernel that send it nonsense. Refuses those whose success could
+/// break Rust's view of memory in the caller itself (its own mappings; copies to an address).
+pub fn raw(rax: u64, rdi: u64, rsi: u64, r15: u64, words: [u64; 8]) -> (u64, [u64; 8]) {
+    let forbidden = [Sysno::MemoryMap, Sysno::MemoryUnmap, Sysno::LeaseRead, Sysno::ThreadCreate, Sysno::ProcessLoad];
+    if forbidden.iter().any(|call| rax & 0xff == *call as u64) {
+        return (SysError::BadSyscall as u64, words);
+    }
+    let f = message(super::Frame { rax, rdi, rsi, r15, words });
+    (f.rax, f.words)
+}

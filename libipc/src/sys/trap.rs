@@ -1,0 +1,69 @@
+//! The `syscall` instruction.
+//!
+//! Invariants:
+//! 1. Every register that the system-call ABI destroys is declared; `rbx`, which the compiler keeps to itself, is saved
+//!    on the stack around the instruction. So no block here may claim `nostack`.
+
+use super::Frame;
+use core::arch::asm;
+
+/// A call that carries a message: all registers both ways.
+#[inline(always)]
+pub(crate) fn message(f: Frame) -> Frame {
+    let (rax, rdi, rsi, r15);
+    let (w0, w1, w2, w3, w4, w5, w6, w7);
+    // SAFETY: 1. The kernel changes only the registers declared here (abi, the table of registers), the flags, and the
+    //            calling thread's memory: its message page, and what it leases for writing or names as a destination,
+    //            all of which the safe wrappers take as exclusive borrows or reach as raw memory.
+    //         2. rbx is pushed and popped around the call, with the stack pointer as found.
+    unsafe {
+        asm!(
+            "push rbx", "mov rbx, rcx", "syscall", "mov rcx, rbx", "pop rbx",
+            inlateout("rax") f.rax => rax, inlateout("rdi") f.rdi => rdi, inlateout("rsi") f.rsi => rsi,
+            inlateout("r15") f.r15 => r15,
+            inlateout("rdx") f.words[0] => w0, inlateout("r8") f.words[1] => w1, inlateout("r9") f.words[2] => w2,
+            inlateout("r10") f.words[3] => w3, inlateout("rcx") f.words[4] => w4, inlateout("r12") f.words[5] => w5,
+            inlateout("r13") f.words[6] => w6, inlateout("r14") f.words[7] => w7,
+            lateout("r11") _,
+            lateout("xmm0") _, lateout("xmm1") _, lateout("xmm2") _, lateout("xmm3") _, lateout("xmm4") _,
+            lateout("xmm5") _, lateout("xmm6") _, lateout("xmm7") _, lateout("xmm8") _, lateout("xmm9") _,
+            lateout("xmm10") _, lateout("xmm11") _, lateout("xmm12") _, lateout("xmm13") _, lateout("xmm14") _,
+            lateout("xmm15") _,
+            lateout("st(0)") _, lateout("st(1)") _, lateout("st(2)") _, lateout("st(3)") _,
+            lateout("st(4)") _, lateout("st(5)") _, lateout("st(6)") _, lateout("st(7)") _,
+        );
+    }
+    Frame { rax, rdi, rsi, r15, words: [w0, w1, w2, w3, w4, w5, w6, w7] }
+}
+
+/// A call with operands in `rdi`, `rsi`, `r15` and `w0..w3` and results in `w0..w3`; the other words are not set.
+#[inline(always)]
+pub(crate) fn short(rax: u64, rdi: u64, rsi: u64, r15: u64, w: [u64; 4]) -> (u64, [u64; 4]) {
+    let result;
+    let (w0, w1, w2, w3);
+    // SAFETY: as in `message`; the words not set here are declared as destroyed.
+    unsafe {
+        asm!(
+            "push rbx", "syscall", "pop rbx",
+            inlateout("rax") rax => result, inlateout("rdi") rdi => _, inlateout("rsi") rsi => _,
+            inlateout("r15") r15 => _,
+            inlateout("rdx") w[0] => w0, inlateout("r8") w[1] => w1, inlateout("r9") w[2] => w2,
+            inlateout("r10") w[3] => w3,
+            lateout("rcx") _, lateout("r11") _, lateout("r12") _, lateout("r13") _, lateout("r14") _,
+            lateout("xmm0") _, lateout("xmm1") _, lateout("xmm2") _, lateout("xmm3") _, lateout("xmm4") _,
+            lateout("xmm5") _, lateout("xmm6") _, lateout("xmm7") _, lateout("xmm8") _, lateout("xmm9") _,
+            lateout("xmm10") _, lateout("xmm11") _, lateout("xmm12") _, lateout("xmm13") _, lateout("xmm14") _,
+            lateout("xmm15") _,
+            lateout("st(0)") _, lateout("st(1)") _, lateout("st(2)") _, lateout("st(3)") _,
+            lateout("st(4)") _, lateout("st(5)") _, lateout("st(6)") _, lateout("st(7)") _,
+        );
+    }
+    (result, [w0, w1, w2, w3])
+}
+
+/// A call that needs more operand words than [`short`] has.
+#[inline(always)]
+pub(crate) fn wide(rax: u64, rdi: u64, rsi: u64, r15: u64, words: [u64; 8]) -> (u64, [u64; 4]) {
+    let f = message(Frame { rax, rdi, rsi, r15, words });
+    (f.rax, [f.words[0], f.words[1], f.words[2], f.words[3]])
+}

@@ -1,0 +1,33 @@
+//! What `main` may return.
+
+use core::fmt::Display;
+
+/// Turns what `main` returns into the status that its parent sees.
+pub trait Termination {
+    /// Says what went wrong, if anything, in the name of `program`; returns the status.
+    fn report(self, program: &str) -> i32;
+}
+
+impl Termination for i32 {
+    fn report(self, _program: &str) -> i32 {
+        self
+    }
+}
+
+impl Termination for () {
+    fn report(self, _program: &str) -> i32 {
+        0
+    }
+}
+
+impl<T: Termination, E: Display> Termination for Result<T, E> {
+    fn report(self, program: &str) -> i32 {
+        match self {
+            Ok(value) => value.report(program),
+            Err(error) => {
+                crate::eprintln!("{program}: {error}");
+                1
+            }
+        }
+    }
+}
