@@ -56,19 +56,11 @@ fn run(disk: &SharedDisk, mem: &mut [u8], ops: &[Op], deaths: &[u64], wants: &[R
     died
 }
 
-/// The same workload with resolved ids, so that a redelivered call is the same call.
-struct Call {
-    id: u64,
-    op: Op,
-}
-
 fn sweep(kib: usize, image: &[u8], step: u64, second: bool) -> u64 {
     let ops = workload();
     let mut tree = Tree::new();
-    let calls: Vec<Call> = ops.into_iter().enumerate().map(|(i, op)| Call { id: 1 + i as u64, op }).collect();
-    let wants: Vec<_> = calls.iter().map(|c| apply_model(&mut tree, c.id, &c.op)).collect();
+    let wants: Vec<_> = ops.iter().zip(1..).map(|(op, id)| apply_model(&mut tree, id, op)).collect();
     let (disk, mut mem) = (SharedDisk::new(image.to_vec()), memory(kib));
-    let ops: Vec<Op> = calls.into_iter().map(|c| c.op).collect();
     let (_, events) = fuse::count(|| run(&disk, &mut mem, &ops, &[], &wants));
     let mut total = 0;
     for at in (0..events).step_by(step as usize) {
