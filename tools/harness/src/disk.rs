@@ -82,6 +82,7 @@ impl Disk {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).with_context(|| format!("cannot make the directory {}", parent.display()))?;
         }
+        ensure!(!path.exists(), "{} exists already; --force replaces it", path.display());
         let file = OpenOptions::new().write(true).create_new(true).open(&path);
         let file = file.with_context(|| format!("cannot create the image {}", path.display()))?;
         let made = fill(&path, file, bytes, programs);
@@ -229,8 +230,8 @@ impl Disk {
         let output = tool("e2fsck").args(["-fn"]).arg(&image.path).stdin(Stdio::null()).output()?;
         match output.status.code() {
             Some(0) => Ok(Vec::new()),
-            Some(code) if code & !7 == 0 => Ok(complaints(&output.stdout)),
-            _ => bail!("e2fsck could not read {}: {}", self.shown(), text(&output.stderr).trim()),
+            Some(code) if code & !15 == 0 => Ok(complaints(&[output.stdout, output.stderr].concat())),
+            _ => bail!("e2fsck could not check {}: {}", self.shown(), text(&output.stderr).trim()),
         }
     }
 
@@ -445,10 +446,11 @@ fn entry(line: &str) -> Option<Entry> {
 
 /// What e2fsck found, without its progress lines and its unanswered questions.
 fn complaints(stdout: &[u8]) -> Vec<String> {
-    let chatter = |line: &&str| !(line.trim().is_empty() || line.starts_with("Pass ") || line.contains(" files ("));
+    const CHATTER: [&str; 4] = ["Pass ", "e2fsck 1.", "e2fsck: Cannot proceed", "*** "];
+    let chatter = |line: &&str| !(line.trim().is_empty() || line.contains(" files (") || CHATTER.iter().any(|known| line.starts_with(known)));
     let mut found: Vec<String> = Vec::new();
     for line in text(stdout).lines().filter(chatter) {
-        let line = line.strip_suffix("? no").map_or(line, |rest| rest.rsplit_once("  ").map_or("", |(said, _)| said)).trim();
+        let line = line.strip_suffix("? no").map_or(line.trim_start_matches("/usr/sbin/"), |rest| rest.rsplit_once("  ").map_or("", |(said, _)| said)).trim();
         if !line.is_empty() && !line.contains("WARNING: Filesystem still has errors") {
             found.push(line.to_owned());
         }
@@ -621,7 +623,7 @@ mod tests {
         assert!(said(f.disk.remove("/nope", false)).contains("/nope: no such file or directory"));
         assert!(said(f.disk.remove("/bin", false)).contains("/bin: directory not empty"));
         assert!(said(f.disk.remove("/", true)).contains("cannot be removed"));
-        assert!(said(Disk::create(f.disk.path(), 16 << 20, &[])).contains("cannot create the image"));
+        assert!(said(Disk::create(f.disk.path(), 16 << 20, &[])).contains("exists already"));
         assert!(said(Disk::open(&host)).contains("is not an ext4 image"));
         assert!(said(Disk::create(f.dir.path().join("small"), 1 << 20, &[])).contains("at least 8 MiB"));
     }

@@ -123,7 +123,7 @@ impl Machine {
     pub fn start(config: &Config, streams: Streams) -> Result<Machine> {
         let mut command = config.command()?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().context("cannot start QEMU; on Debian: apt-get install qemu-system-x86")?;
+        let mut child = command.spawn().context("cannot start QEMU")?;
         let shared = Arc::new(Shared::default());
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().context("a pipe was asked for")?;

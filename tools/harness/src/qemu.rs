@@ -1,6 +1,6 @@
 //! QEMU's command line, for every use of it.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use std::{
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
@@ -55,7 +55,7 @@ impl Config {
             (words.len() - COMMAND_LINE) / 2 + 1
         );
         let usual = || std::env::var_os("TESSERA_QEMU").map_or_else(|| "qemu-system-x86_64".into(), PathBuf::from);
-        let mut command = bound_to_this_process(self.qemu.clone().unwrap_or_else(usual));
+        let mut command = bound_to_this_process(installed(&self.qemu.clone().unwrap_or_else(usual))?);
         command.args(["-M", "q35", "-cpu", CPU, "-smp", "1", "-nodefaults", "-no-user-config", "-display", "none"]);
         command.arg("-m").arg(self.memory.to_string());
         command.arg("-kernel").arg(&self.kernel).arg("-initrd").arg(escaped(&self.archive)).arg("-append").arg(words);
@@ -74,6 +74,13 @@ impl Config {
         }
         Ok(command)
     }
+}
+
+/// The program's path, or what to install.
+fn installed(program: &Path) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file());
+    found.with_context(|| format!("there is no {}; on Debian: apt-get install qemu-system-x86", program.display()))
 }
 
 /// A command that is killed when this process dies, however it dies, so that no machine is left running.
@@ -106,7 +113,7 @@ mod tests {
 
     fn config() -> Config {
         Config {
-            qemu: None,
+            qemu: Some("/bin/sh".into()),
             kernel: "kernel".into(),
             archive: "boot.tar".into(),
             disk: Some("a,b.img".into()),

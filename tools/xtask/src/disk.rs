@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use clap::Subcommand;
 use harness::{Disk, Images, description};
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
 };
@@ -65,8 +65,14 @@ impl Command {
     pub fn run(self) -> Result<ExitCode> {
         match self {
             Command::Create { img, size, force } => create(img, size, force),
-            Command::Put { img, hostfile, path } => with(img, |disk| disk.put(&hostfile, &path)),
-            Command::Get { img, path, hostfile } => with(img, |disk| disk.get(&path, &hostfile)),
+            Command::Put { img, hostfile, path } => with(img, |disk| {
+                announce(hostfile.metadata().map_or(0, |file| file.len()), &path);
+                disk.put(&hostfile, &path)
+            }),
+            Command::Get { img, path, hostfile } => with(img, |disk| {
+                announce(disk.list(&path)?.iter().map(|entry| entry.size).sum(), &path);
+                disk.get(&path, &hostfile)
+            }),
             Command::Ls { img, path } => with(img, |disk| list(disk, &path)),
             Command::Rm { img, path, recursive } => with(img, |disk| disk.remove(&path, recursive)),
             Command::Check { img } => check(img),
@@ -76,6 +82,13 @@ impl Command {
                 with(img, |disk| disk.refresh(&programs, no_stamp.path()))
             }
         }
+    }
+}
+
+/// Says on a terminal what takes a while.
+fn announce(bytes: u64, path: &str) {
+    if bytes >= 64 << 20 && io::stderr().is_terminal() {
+        eprintln!("Copying {} MiB: {path}", bytes >> 20);
     }
 }
 
