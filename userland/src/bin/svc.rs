@@ -1,0 +1,82 @@
+//! Looks after the servers.
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+extern crate alloc;
+
+use alloc::{format, vec};
+use libipc::proto::svc::{ServiceState, SvcError};
+use userland::table::{Align, Table};
+use userland::{Accepts, Given, Program, Stop, units};
+
+userland::program!(Accepts::operands(1, 2), run);
+
+fn run(program: &mut Program, given: &Given<'_>) -> Result<(), Stop> {
+    match given.operands[..] {
+        ["list"] => list(program),
+        ["kill", name] => program.supervisor()?.kill(name).map_err(|error| about(name, error)),
+        ["restart", name] => program.supervisor()?.restart(name).map_err(|error| about(name, error)),
+        ["log"] => log(program, ""),
+        ["log", name] => log(program, name),
+        ["kill" | "restart"] => Err(Stop::usage("the name of a service is missing".into())),
+        ["list", extra] => Err(Stop::usage(format!("extra operand '{extra}'"))),
+        [other, ..] => Err(Stop::usage(format!("unknown command '{other}'"))),
+        [] => Err(Stop::usage("missing operand".into())),
+    }
+}
+
+fn about(name: &str, error: SvcError) -> Stop {
+    Stop::Failed(format!("{name}: {error}"))
+}
+
+fn list(program: &mut Program) -> Result<(), Stop> {
+    let supervisor = program.supervisor()?;
+    let mut table = Table::new(&[
+        Align::Left, Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Left,
+    ]);
+    table.row(["NAME", "STATE", "PID", "RESTARTS", "UPTIME", "KIB", "LAST END"]);
+    let mut first = 0;
+    loop {
+        let batch = supervisor.list(first).map_err(Stop::service)?;
+        if batch.is_empty() {
+            return program.say(&table.show());
+        }
+        first += batch.len() as u32;
+        for service in &batch {
+            table.row([
+                &service.name,
+                state(service.state),
+                &format!("{}", service.process),
+                &format!("{}", service.restarts),
+                &units::duration(service.uptime),
+                &format!("{}", service.pages * libipc::PAGE_SIZE / 1024),
+                &service.last_end,
+            ]);
+        }
+    }
+}
+
+fn state(state: ServiceState) -> &'static str {
+    match state {
+        ServiceState::Starting => "starting",
+        ServiceState::Running => "running",
+        ServiceState::Waiting => "waiting",
+        ServiceState::Failed => "failed",
+        ServiceState::Stopped => "stopped",
+    }
+}
+
+fn log(program: &mut Program, name: &str) -> Result<(), Stop> {
+    let supervisor = program.supervisor()?;
+    let mut text = vec![0; 16 << 10];
+    let mut cookie = 0;
+    loop {
+        let (next, used) = supervisor.log(name, cookie, &mut text).map_err(|error| about(name, error))?;
+        let used = usize::try_from(used).unwrap_or(usize::MAX).min(text.len());
+        if used == 0 {
+            return Ok(());
+        }
+        program.write(&text[..used])?;
+        cookie = next;
+    }
+}
