@@ -1,6 +1,34 @@
 //! The Tessera kernel's object logic: everything of the kernel that does not depend on the processor.
+//!
+//! The path of a system call: [`syscall`] decodes and checks, the file of the object acts, [`schedule`] says who runs.
 #![cfg_attr(target_os = "none", no_std)]
 #![deny(unsafe_code)]
 
+pub mod account;
+pub mod boot;
+pub mod cap;
+pub mod event;
+pub mod fault;
+pub mod image;
+pub mod ipc;
+pub mod irq;
+pub mod kernel;
+pub mod lease;
 pub mod machine;
+pub mod memory;
 pub mod mm;
+pub mod ports;
+pub mod priority;
+pub mod process;
+pub mod queue;
+pub mod reaper;
+pub mod region;
+mod report;
+pub mod schedule;
+pub mod syscall;
+pub mod thread;
+mod transfer;
+pub mod trouble;
+pub mod wheel;
+
+pub use kernel::Kernel;

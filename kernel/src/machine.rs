@@ -147,6 +147,8 @@ pub enum Resume {
     Thread(*const Context),
     /// Nobody is ready: wait for an interrupt.
     Idle,
+    /// The kernel has work of its own left: let interrupts in for a moment, then call `Kernel::start`.
+    Again,
 }
 
 /// A processor exception in user mode.
@@ -189,6 +191,10 @@ impl Clock {
     #[inline]
     pub fn duration(&self, ticks: u64) -> u64 {
         ((ticks as u128 * self.to_ns as u128) >> Self::SHIFT) as u64
+    }
+    /// A duration of `ns` nanoseconds in ticks.
+    pub fn ticks_of(&self, ns: u64) -> u64 {
+        ((ns as u128 * self.to_ticks as u128) >> Self::SHIFT) as u64
     }
     /// The tick at which the clock reads `ns`, saturating.
     pub fn ticks(&self, ns: u64) -> u64 {

@@ -241,6 +241,13 @@ impl Mm {
         self.kinds.as_ptr()
     }
 
+    /// Whether the frame holds plain bytes that programs may have mapped.
+    #[inline]
+    pub fn holds_bytes(&self, frame: Frame) -> bool {
+        let kind = self.kind_byte(frame);
+        kind == FrameKind::Content as u8 || kind == FrameKind::Archive as u8
+    }
+
     #[inline]
     fn plain(&self, frame: Frame) -> *mut u8 {
         assert!(FrameKind::is_plain(self.kind_byte(frame)), "{frame:?} does not hold plain bytes");

@@ -12,9 +12,11 @@
 mod direct;
 mod frames;
 mod pool;
+mod slots;
 mod space;
 
 pub use direct::{DIRECT_MAP, DirectMap};
 pub use frames::{Frame, FrameKind, Mm};
 pub use pool::{Object, Pool, Ref, SlabList};
+pub use slots::{SLOTS_PER_PAGE, SlotRef, Slots};
 pub use space::{Protection, Space, StaleEntry};

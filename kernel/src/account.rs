@@ -1,0 +1,236 @@
+//! Accounts: quotas of physical memory, out of which every object is paid.
+//!
+//! Invariants:
+//! 1. `used <= limit`; `used` is the pages paid for by the account itself plus `lent`.
+//! 2. `lent` is the sum of the limits of its child accounts; so the quotas of all accounts are backed by frames.
+//! 3. An object is in a slab page of the account that pays for it, and in no other's.
+
+use crate::kernel::Kernel;
+use crate::machine::Machine;
+use crate::mm::{Frame, FrameKind, Object, Pool, Ref, SlabList};
+use abi::{AccountStatus, KindUsage, SysError};
+
+/// What a page is paid for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Slab pages of objects.
+    Objects,
+    /// Contents of memory objects.
+    Contents,
+    /// Page tables.
+    PageTables,
+    /// Capability tables.
+    CapTables,
+    /// Rings, index pages, message pages.
+    Other,
+}
+
+/// The lists of slab pages of an account.
+#[derive(Clone, Copy, Default)]
+pub struct Slabs {
+    pub(crate) accounts: SlabList,
+    pub(crate) processes: SlabList,
+    pub(crate) threads: SlabList,
+    pub(crate) memories: SlabList,
+    pub(crate) queues: SlabList,
+    pub(crate) events: SlabList,
+    pub(crate) irqs: SlabList,
+    pub(crate) ports: SlabList,
+    pub(crate) regions: SlabList,
+}
+
+/// One account.
+#[derive(Default)]
+pub struct Account {
+    /// Pages that it may pay for.
+    pub limit: u64,
+    /// Pages that it pays for, those lent among them.
+    pub used: u64,
+    /// Pages lent to child accounts.
+    pub lent: u64,
+    /// Who lent it its limit; `None` for the root.
+    pub parent: Option<Ref<Account>>,
+    /// First capability to it.
+    pub caps: u32,
+    /// Being destroyed: nothing new is paid.
+    pub dying: bool,
+    /// Next job of the reaper.
+    pub next_job: Option<crate::reaper::Job>,
+    pub(crate) slabs: Slabs,
+    contents: u64,
+    page_tables: u64,
+    cap_tables: u64,
+    other: u64,
+}
+
+impl Object for Account {
+    const FRAME: FrameKind = FrameKind::Account;
+    fn vacant() -> Account {
+        Account::default()
+    }
+}
+
+impl Account {
+    /// An account with a quota of `limit` pages.
+    pub fn new(limit: u64, parent: Option<Ref<Account>>) -> Account {
+        Account { limit, parent, ..Account::default() }
+    }
+
+    /// Pays for `pages`.
+    pub fn charge(&mut self, purpose: Purpose, pages: u64) -> Result<(), SysError> {
+        if self.dying || pages > self.limit - self.used {
+            return Err(SysError::NoMemory);
+        }
+        self.used += pages;
+        *self.counter(purpose) += pages;
+        Ok(())
+    }
+
+    /// Takes a payment back.
+    pub fn refund(&mut self, purpose: Purpose, pages: u64) {
+        self.used -= pages;
+        *self.counter(purpose) -= pages;
+    }
+
+    fn counter(&mut self, purpose: Purpose) -> &mut u64 {
+        match purpose {
+            Purpose::Contents => &mut self.contents,
+            Purpose::PageTables => &mut self.page_tables,
+            Purpose::CapTables => &mut self.cap_tables,
+            Purpose::Objects | Purpose::Other => &mut self.other,
+        }
+    }
+
+    /// Lends `pages` to a child.
+    pub fn lend(&mut self, pages: u64) -> Result<(), SysError> {
+        if self.dying || pages > self.limit - self.used {
+            return Err(SysError::NoMemory);
+        }
+        self.used += pages;
+        self.lent += pages;
+        Ok(())
+    }
+
+    /// Takes back what was lent.
+    pub fn unlend(&mut self, pages: u64) {
+        self.used -= pages;
+        self.lent -= pages;
+    }
+
+    /// The report for programs; free and total frames are the caller's to add.
+    pub fn status(&self) -> AccountStatus {
+        let s = &self.slabs;
+        let lists = [s.accounts, s.processes, s.threads, s.memories, s.queues, s.events, s.irqs, s.ports];
+        let mut objects = [KindUsage::default(); 9];
+        for (usage, list) in objects.iter_mut().zip(lists) {
+            *usage = KindUsage { pages: list.pages.into(), objects: list.objects.into() };
+        }
+        let slab_pages: u64 = objects.iter().map(|o| o.pages).sum();
+        AccountStatus {
+            limit: self.limit,
+            used: self.used,
+            lent: self.lent,
+            objects,
+            memory: self.contents,
+            page_tables: self.page_tables,
+            cap_tables: self.cap_tables,
+            other: self.other - slab_pages,
+            free: 0,
+            total: 0,
+        }
+    }
+}
+
+/// A type whose objects accounts pay for: which pool and which slab list they are in.
+pub(crate) trait Paid<M: Machine>: Object {
+    fn pool(kernel: &mut Kernel<M>) -> &mut Pool<Self>;
+    fn slabs(account: &mut Account) -> &mut SlabList;
+}
+
+macro_rules! paid {
+    ($($type:ty, $pool:ident;)*) => {$(
+        impl<M: Machine> Paid<M> for $type {
+            fn pool(kernel: &mut Kernel<M>) -> &mut Pool<Self> { &mut kernel.$pool }
+            fn slabs(account: &mut Account) -> &mut SlabList { &mut account.slabs.$pool }
+        }
+    )*};
+}
+
+paid! {
+    Account, accounts;
+    crate::process::Process, processes;
+    crate::thread::Thread, threads;
+    crate::memory::Memory, memories;
+    crate::queue::Queue, queues;
+    crate::event::Event, events;
+    crate::irq::Irq, irqs;
+    crate::ports::IoPorts, ports;
+    crate::region::Region, regions;
+}
+
+impl<M: Machine> Kernel<M> {
+    /// Makes an object that `account` pays for.
+    pub(crate) fn create<T: Paid<M>>(&mut self, account: Ref<Account>, value: T) -> Result<Ref<T>, SysError> {
+        let mut list = *T::slabs(&mut self.accounts[account]);
+        if list.needs_page() {
+            self.accounts[account].charge(Purpose::Objects, 1)?;
+            let Some(frame) = self.mm.take_dirty(T::FRAME) else {
+                self.accounts[account].refund(Purpose::Objects, 1);
+                return Err(SysError::NoMemory);
+            };
+            T::pool(self).add_page(&mut list, frame);
+        }
+        let name = T::pool(self).insert(&mut list, value).ok_or(SysError::NoMemory);
+        *T::slabs(&mut self.accounts[account]) = list;
+        name
+    }
+
+    /// Destroys an object that `account` paid for; nothing refers to it any more.
+    pub(crate) fn destroy<T: Paid<M>>(&mut self, account: Ref<Account>, name: Ref<T>) {
+        let mut list = *T::slabs(&mut self.accounts[account]);
+        let empty = T::pool(self).remove(&mut list, name);
+        *T::slabs(&mut self.accounts[account]) = list;
+        if let Some(frame) = empty {
+            self.mm.release(frame);
+            self.accounts[account].refund(Purpose::Objects, 1);
+        }
+    }
+
+    /// Takes a zeroed frame that `account` pays for.
+    pub(crate) fn buy(&mut self, account: Ref<Account>, kind: FrameKind, purpose: Purpose) -> Result<Frame, SysError> {
+        self.accounts[account].charge(purpose, 1)?;
+        self.mm.take(kind).ok_or_else(|| {
+            self.accounts[account].refund(purpose, 1);
+            SysError::NoMemory
+        })
+    }
+
+    /// Gives back a frame that `account` paid for.
+    pub(crate) fn sell(&mut self, account: Ref<Account>, frame: Frame, purpose: Purpose) {
+        self.mm.release(frame);
+        self.accounts[account].refund(purpose, 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_pays_up_to_its_limit_and_not_a_page_more() {
+        let mut account = Account::new(3, None);
+        account.charge(Purpose::Contents, 2).unwrap();
+        assert_eq!(account.charge(Purpose::Contents, 2), Err(SysError::NoMemory));
+        account.lend(1).unwrap();
+        assert_eq!(account.lend(1), Err(SysError::NoMemory));
+        account.refund(Purpose::Contents, 2);
+        account.unlend(1);
+        assert_eq!(account.used, 0);
+    }
+
+    #[test]
+    fn a_dying_account_pays_nothing() {
+        let mut account = Account { dying: true, ..Account::new(3, None) };
+        assert_eq!(account.charge(Purpose::Other, 1), Err(SysError::NoMemory));
+    }
+}

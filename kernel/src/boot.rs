@@ -1,0 +1,223 @@
+//! From boot information to the first program.
+//!
+//! Invariants:
+//! 1. All RAM belongs to the root account, and the first program's process is paid by it.
+//! 2. The first program has exactly four capabilities, at the handles that `abi::layout` names.
+
+use crate::account::{Account, Purpose};
+use crate::ipc::CallIds;
+use crate::kernel::Kernel;
+use crate::machine::{BootInfo, Clock, Machine};
+use crate::memory::{Backing, Memory};
+use crate::mm::{DirectMap, Frame, Mm, Object, Pool, Protection, Ref, Slots};
+use crate::process::Process;
+use crate::reaper::Reaper;
+use crate::region::PageRange;
+use crate::schedule::Slice;
+use crate::trouble::Trouble;
+use crate::wheel::Wheel;
+use abi::{Kind, MachineInfo, PAGE_SIZE, PRIORITIES, SysError, layout};
+
+/// The first program's name in the boot archive.
+const FIRST: &str = "init";
+/// Pages of its stack.
+const STACK_PAGES: u64 = 32;
+/// Pages that stay with the kernel for the table of threads, which belongs to no program: 4,096 threads.
+const KERNEL_RESERVE: u64 = 8;
+
+/// Why the system cannot start.
+#[derive(Debug)]
+pub enum BootError {
+    /// No RAM, or not enough for the frame table.
+    NoRam,
+    /// The boot archive has no member of this name.
+    NoMember(&'static str),
+    /// The first program was refused.
+    FirstProgram(Trouble),
+}
+
+impl From<SysError> for BootError {
+    fn from(error: SysError) -> Self {
+        BootError::FirstProgram(error.into())
+    }
+}
+
+/// Finds a file in a tar archive (POSIX.1-2017, pax, "ustar Interchange Format"): its offset and length.
+pub fn find_member(archive: &impl Fn(u64) -> [u8; 512], length: u64, name: &str) -> Option<(u64, u64)> {
+    let mut at = 0u64;
+    while at.checked_add(512)? <= length {
+        let header = archive(at);
+        if &header[257..262] != b"ustar" {
+            return None;
+        }
+        let octal = |field: &[u8]| {
+            field.iter().take_while(|b| (b'0'..=b'7').contains(b)).fold(0u64, |n, b| n << 3 | (b - b'0') as u64)
+        };
+        let size = octal(&header[124..135]);
+        let end = header[..100].iter().position(|b| *b == 0).unwrap_or(100);
+        let start = at + 512;
+        if header[..end] == *name.as_bytes() && start.checked_add(size)? <= length {
+            return Some((start, size));
+        }
+        at = start.checked_add(size)?.checked_next_multiple_of(512)?;
+    }
+    None
+}
+
+impl<M: Machine> Kernel<M> {
+    /// The kernel on this machine, with the first program ready to run.
+    pub fn new(machine: M, boot: &BootInfo, direct: DirectMap) -> Result<Kernel<M>, BootError> {
+        let mm = Mm::new(direct, &boot.free, boot.archive).ok_or(BootError::NoRam)?;
+        let mut accounts = Pool::new(&mm);
+        let mut mm = mm;
+        let root = Self::root_account(&mut mm, &mut accounts)?;
+        let now = machine.ticks();
+        let mut kernel = Kernel {
+            slots: Slots::new(&mm),
+            processes: Pool::new(&mm),
+            threads: Pool::new(&mm),
+            memories: Pool::new(&mm),
+            queues: Pool::new(&mm),
+            events: Pool::new(&mm),
+            irqs: Pool::new(&mm),
+            ports: Pool::new(&mm),
+            regions: Pool::new(&mm),
+            accounts,
+            info: Self::machine_info(boot, mm.total_frames()),
+            mm,
+            machine,
+            root,
+            current: None,
+            loaded: None,
+            ready: Default::default(),
+            slice: Slice::new(),
+            wheel: Wheel::new(now),
+            clock: Clock::new(boot.entry_tsc, boot.tsc_hz),
+            calls: CallIds::new(KERNEL_RESERVE),
+            reaper: Reaper::new(),
+            irq_table: Self::empty_irq_table(),
+            machine_caps: 0,
+            next_process: 0,
+            kernel_root: boot.kernel_root,
+            ram: boot.ram.clone(),
+        };
+        kernel.start_first(boot)?;
+        kernel.info.boot_ticks = kernel.machine.ticks().saturating_sub(boot.entry_tsc);
+        Ok(kernel)
+    }
+
+    /// The account of all RAM, in a slab page that it pays for itself.
+    fn root_account(mm: &mut Mm, accounts: &mut Pool<Account>) -> Result<Ref<Account>, BootError> {
+        let mut list = Default::default();
+        let frame = mm.take_dirty(Account::FRAME).ok_or(BootError::NoRam)?;
+        accounts.add_page(&mut list, frame);
+        let root = accounts.insert(&mut list, Account::new(mm.total_frames(), None)).ok_or(BootError::NoRam)?;
+        accounts[root].slabs.accounts = list;
+        accounts[root].charge(Purpose::Objects, 1)?;
+        Ok(root)
+    }
+
+    fn machine_info(boot: &BootInfo, frames: u64) -> MachineInfo {
+        let mut cmdline = [0; 512];
+        let text = boot.cmdline.as_bytes();
+        cmdline[..text.len()].copy_from_slice(text);
+        MachineInfo {
+            rsdp: boot.rsdp,
+            tsc_hz: boot.tsc_hz,
+            frames,
+            boot_ticks: 0,
+            entry_tsc: boot.entry_tsc,
+            archive_bytes: boot.archive.end - boot.archive.start,
+            cmdline_bytes: text.len() as u64,
+            cmdline,
+        }
+    }
+
+    fn start_first(&mut self, boot: &BootInfo) -> Result<(), BootError> {
+        let length = boot.archive.end - boot.archive.start;
+        let archive = Memory {
+            backing: Backing::Archive(Frame::containing(boot.archive.start)),
+            ..Memory::anonymous(length.div_ceil(PAGE_SIZE).max(1), self.root)
+        };
+        let archive = self.create(self.root, archive)?;
+        let block = |at: u64| {
+            let frame = Frame::containing(boot.archive.start + at);
+            let mut bytes = [0; 512];
+            bytes.copy_from_slice(&self.mm.bytes(frame)[(at % PAGE_SIZE) as usize..][..512]);
+            bytes
+        };
+        let (start, size) = find_member(&block, length, FIRST).ok_or(BootError::NoMember(FIRST))?;
+        let mut name = [0; 16];
+        name[..FIRST.len()].copy_from_slice(FIRST.as_bytes());
+        self.accounts[self.root].charge(Purpose::Other, KERNEL_RESERVE)?;
+        let process = self.new_process(self.root, PRIORITIES - 1, name)?;
+        self.grant_first(process, archive)?;
+        self.ensure_space(process)?;
+        let entry = self.load(process, archive, start, size).map_err(BootError::FirstProgram)?;
+        self.start_main_thread(process, entry)
+    }
+
+    fn grant_first(&mut self, process: Ref<Process>, archive: Ref<Memory>) -> Result<(), BootError> {
+        let root = self.root.raw();
+        let grants = [
+            (Kind::Process, process.raw(), layout::INIT_SELF),
+            (Kind::Account, root, layout::INIT_ACCOUNT),
+            (Kind::Machine, Self::MACHINE, layout::INIT_MACHINE),
+            (Kind::Memory, archive.raw(), layout::INIT_ARCHIVE),
+        ];
+        for (kind, object, expected) in grants {
+            let handle = self.insert_root(process, kind, object)?;
+            assert_eq!(handle, expected, "the first program's handles are part of the ABI");
+            self.keep(process, handle)?;
+        }
+        Ok(())
+    }
+
+    fn start_main_thread(&mut self, process: Ref<Process>, entry: u64) -> Result<(), BootError> {
+        let account = self.processes[process].account_ref();
+        let stack = self.create(account, Memory::anonymous(STACK_PAGES, account))?;
+        let top = layout::THREAD_AREAS + layout::THREAD_AREA;
+        let range = PageRange::claim(top - STACK_PAGES * PAGE_SIZE, STACK_PAGES)?;
+        self.map(process, range, stack, 0, Protection::WRITE)?;
+        self.new_thread(process, entry, top, layout::THREAD_AREAS, 0, PRIORITIES - 1)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (name, data) in members {
+            let mut header = [0u8; 512];
+            header[..name.len()].copy_from_slice(name.as_bytes());
+            header[124..135].copy_from_slice(format!("{:011o}", data.len()).as_bytes());
+            header[257..262].copy_from_slice(b"ustar");
+            out.extend(header);
+            out.extend(*data);
+            out.resize(out.len().next_multiple_of(512), 0);
+        }
+        out
+    }
+
+    fn find(archive: &[u8], name: &str) -> Option<(u64, u64)> {
+        find_member(&|at| archive[at as usize..][..512].try_into().unwrap(), archive.len() as u64, name)
+    }
+
+    #[test]
+    fn a_member_is_found_behind_others() {
+        let archive = tar(&[("manifest", &[1; 700]), ("init", b"abc")]);
+        assert_eq!(find(&archive, "init"), Some((512 + 1024 + 512, 3)));
+        assert_eq!(find(&archive, "fs"), None);
+    }
+
+    #[test]
+    fn a_broken_archive_has_no_members() {
+        assert_eq!(find(&[7; 2048], "init"), None);
+        let mut archive = tar(&[("init", b"abc")]);
+        archive[124..135].copy_from_slice(b"77777777777");
+        assert_eq!(find(&archive, "init"), None);
+    }
+}

@@ -1,0 +1,364 @@
+//! Capabilities: slots of a process's table, and the tree of who was derived from whom.
+//!
+//! Invariants:
+//! 1. An occupied slot's object is alive: an object is destroyed only after its last slot.
+//! 2. A slot's rights are a subset of those of the slot that it was derived from, at the time it was derived.
+//! 3. Every occupied slot is in exactly one list of siblings: the children of a slot, or the roots of its object.
+//! 4. A slot's generation rises whenever it is emptied, so an old handle names nothing.
+
+use crate::account::{Account, Purpose};
+use crate::kernel::Kernel;
+use crate::machine::Machine;
+use crate::mm::{Frame, FrameKind, Ref, SLOTS_PER_PAGE, SlotRef};
+use crate::process::Process;
+use abi::{Handle, Kind, Rights, SysError};
+
+/// One slot: 32 bytes. All zero is an empty slot of generation 0.
+#[repr(C, align(32))]
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    object: u32,
+    /// [`Kind`], or 0 when empty.
+    kind: u8,
+    /// Stays when its process is reset.
+    granted: bool,
+    rights: u16,
+    generation: u32,
+    /// First slot derived from this one; of an empty slot: the next empty one (an index).
+    child: u32,
+    next: u32,
+    /// Previous sibling; [`PARENT`] | parent for a first child; 0 for the first root.
+    prev: u32,
+    badge: u64,
+}
+
+const PARENT: u32 = 1 << 31;
+
+/// Most pages of slots in a table: 131,072 slots, less the first of each page.
+const MAX_PAGES: u32 = 1024;
+
+/// A capability, out of its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cap {
+    /// What it is about.
+    pub object: u32,
+    /// The kind of object.
+    pub kind: Kind,
+    rights: Rights,
+    /// What its holder cannot choose.
+    pub badge: u64,
+    /// Where it is.
+    pub slot: SlotRef,
+}
+
+impl Cap {
+    /// The capability itself if it has all of `needed`.
+    #[inline]
+    pub fn require(self, kind: Kind, needed: Rights) -> Result<Cap, SysError> {
+        if self.kind != kind {
+            return Err(SysError::WrongKind);
+        }
+        self.rights.contains(needed).then_some(self).ok_or(SysError::MissingRights)
+    }
+    /// What its holder may do.
+    pub fn rights(&self) -> Rights {
+        self.rights
+    }
+    /// Its object, which is a `T` by the kind that the caller required.
+    #[inline]
+    pub fn of<T>(self) -> Ref<T> {
+        Ref::from_raw(self.object).expect("invariant 1: the object is alive")
+    }
+}
+
+/// The table of a process.
+#[derive(Clone, Copy, Default)]
+pub struct CapTable {
+    first: Option<Frame>,
+    /// From the second page on: a page of frame numbers.
+    directory: Option<Frame>,
+    pages: u32,
+    /// Index of the first empty slot, 0 for none.
+    free: u32,
+}
+
+impl CapTable {
+    /// Number of pages of slots.
+    pub fn pages(&self) -> u32 {
+        self.pages
+    }
+}
+
+/// The number in a slot for the one object of kind Machine, which is in no pool.
+pub const THE_MACHINE: u32 = 1;
+
+impl<M: Machine> Kernel<M> {
+    fn slot_at(&self, table: &CapTable, index: u32) -> Option<SlotRef> {
+        let page = index / SLOTS_PER_PAGE;
+        if page >= table.pages {
+            return None;
+        }
+        let frame = if page == 0 {
+            table.first?
+        } else {
+            Frame((self.mm.word(table.directory?, page as usize / 2) >> (32 * (page % 2))) as u32)
+        };
+        Some(SlotRef::of(frame, index % SLOTS_PER_PAGE))
+    }
+
+    /// The capability behind `handle` of `process`.
+    #[inline]
+    pub(crate) fn lookup(&self, process: Ref<Process>, handle: Handle) -> Result<Cap, SysError> {
+        let slot = self.slot_at(&self.processes[process].caps_table, handle.index()).ok_or(SysError::BadHandle)?;
+        let entry = &self.slots[slot];
+        if entry.generation != handle.generation() {
+            return Err(SysError::BadHandle);
+        }
+        let kind = Kind::from_raw(entry.kind.into()).ok_or(SysError::BadHandle)?;
+        let rights = Rights::from_bits_truncate(entry.rights);
+        Ok(Cap { object: entry.object, kind, rights, badge: entry.badge, slot })
+    }
+
+    /// An empty slot of `process`, still in the list of empty ones.
+    fn vacant_slot(&mut self, process: Ref<Process>) -> Result<(u32, SlotRef), SysError> {
+        if self.processes[process].caps_table.free == 0 {
+            self.grow_table(process)?;
+        }
+        let table = self.processes[process].caps_table;
+        let slot = self.slot_at(&table, table.free).ok_or(SysError::LimitReached)?;
+        Ok((table.free, slot))
+    }
+
+    fn grow_table(&mut self, process: Ref<Process>) -> Result<(), SysError> {
+        let account = self.processes[process].account_ref();
+        let mut table = self.processes[process].caps_table;
+        if table.pages == MAX_PAGES {
+            return Err(SysError::LimitReached);
+        }
+        if table.pages == 1 && table.directory.is_none() {
+            table.directory = Some(self.buy(account, FrameKind::Words, Purpose::CapTables)?);
+            self.processes[process].caps_table = table;
+        }
+        let frame = self.buy(account, FrameKind::CapTable, Purpose::CapTables)?;
+        let page = table.pages;
+        match table.directory {
+            None => table.first = Some(frame),
+            Some(directory) => {
+                let (word, shift) = (page as usize / 2, 32 * (page % 2));
+                let old = self.mm.word(directory, word);
+                self.mm.set_word(directory, word, old | (frame.0 as u64) << shift);
+            }
+        }
+        for n in (1..SLOTS_PER_PAGE).rev() {
+            let slot = &mut self.slots[SlotRef::of(frame, n)];
+            (slot.generation, slot.child) = (1, table.free);
+            table.free = page * SLOTS_PER_PAGE + n;
+        }
+        self.slots[SlotRef::of(frame, 0)].object = process.raw();
+        table.pages += 1;
+        self.processes[process].caps_table = table;
+        Ok(())
+    }
+
+    /// Puts the first capability to a new object into the table of `process`.
+    pub(crate) fn insert_root(&mut self, process: Ref<Process>, kind: Kind, object: u32) -> Result<Handle, SysError> {
+        let (index, slot) = self.vacant_slot(process)?;
+        let head = *self.roots(kind, object);
+        let handle = self.occupy(process, index, slot, kind, object, kind.all_rights(), 0);
+        self.slots[slot].next = head;
+        if let Some(old) = SlotRef::from_raw(head) {
+            self.slots[old].prev = slot.raw();
+        }
+        *self.roots(kind, object) = slot.raw();
+        Ok(handle)
+    }
+
+    /// Marks a capability of `process` as one that stays when it is reset.
+    pub(crate) fn keep(&mut self, process: Ref<Process>, handle: Handle) -> Result<(), SysError> {
+        let cap = self.lookup(process, handle)?;
+        self.slots[cap.slot].granted = true;
+        Ok(())
+    }
+
+    /// Derives a capability from `cap` into the table of `process`: with those of its rights that are in `mask`, and
+    /// its badge, or `badge` where that is not 0 and `cap` may mint.
+    pub(crate) fn derive(
+        &mut self, cap: Cap, mask: Rights, badge: u64, process: Ref<Process>, granted: bool,
+    ) -> Result<Handle, SysError> {
+        let badge = match badge {
+            0 => cap.badge,
+            badge => cap.require(Kind::Queue, Rights::MINT).map(|_| badge)?,
+        };
+        let (index, slot) = self.vacant_slot(process)?;
+        let handle = self.occupy(process, index, slot, cap.kind, cap.object, cap.rights & mask, badge);
+        self.slots[slot].granted = granted;
+        let first = self.slots[cap.slot].child;
+        self.slots[slot].next = first;
+        self.slots[slot].prev = PARENT | cap.slot.raw();
+        if let Some(first) = SlotRef::from_raw(first) {
+            self.slots[first].prev = slot.raw();
+        }
+        self.slots[cap.slot].child = slot.raw();
+        Ok(handle)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn occupy(
+        &mut self, process: Ref<Process>, index: u32, slot: SlotRef, kind: Kind, object: u32, rights: Rights, badge: u64,
+    ) -> Handle {
+        let entry = &mut self.slots[slot];
+        let generation = entry.generation;
+        self.processes[process].caps_table.free = entry.child;
+        *entry = Slot {
+            object,
+            kind: kind as u8,
+            granted: false,
+            rights: rights.bits(),
+            generation,
+            child: 0,
+            next: 0,
+            prev: 0,
+            badge,
+        };
+        Handle::new(index, generation)
+    }
+
+    /// Puts `new` where the list of siblings refers to `slot` from before it.
+    fn set_before(&mut self, slot: SlotRef, new: u32) {
+        let Slot { prev, kind, object, .. } = self.slots[slot];
+        match SlotRef::from_raw(prev & !PARENT) {
+            None => {
+                let kind = Kind::from_raw(kind.into()).expect("the slot is occupied");
+                *self.roots(kind, object) = new;
+            }
+            Some(parent) if prev & PARENT != 0 => self.slots[parent].child = new,
+            Some(before) => self.slots[before].next = new,
+        }
+    }
+
+    /// Moves the children of `slot` in front of it, up to `budget` of them. `true` when it has none left.
+    fn promote_children(&mut self, slot: SlotRef, budget: &mut u32) -> bool {
+        while let Some(child) = SlotRef::from_raw(self.slots[slot].child) {
+            if *budget == 0 {
+                return false;
+            }
+            *budget -= 1;
+            let after = self.slots[child].next;
+            self.slots[slot].child = after;
+            if let Some(after) = SlotRef::from_raw(after) {
+                self.slots[after].prev = PARENT | slot.raw();
+            }
+            self.set_before(slot, child.raw());
+            self.slots[child].prev = self.slots[slot].prev;
+            self.slots[child].next = slot.raw();
+            self.slots[slot].prev = child.raw();
+        }
+        true
+    }
+
+    /// Empties a slot; what was derived from it becomes derived from its parent. Goes up to `budget` steps; `true` when
+    /// done. The object dies with its last capability.
+    pub(crate) fn delete(&mut self, slot: SlotRef, budget: &mut u32) -> bool {
+        if !self.promote_children(slot, budget) {
+            return false;
+        }
+        *budget = budget.saturating_sub(1);
+        let Slot { object, kind, generation, next, prev, .. } = self.slots[slot];
+        self.set_before(slot, next);
+        if let Some(next) = SlotRef::from_raw(next) {
+            self.slots[next].prev = prev;
+        }
+        let header = SlotRef::of(slot.frame(), 0);
+        let process = Ref::<Process>::from_raw(self.slots[header].object).expect("a page of slots has an owner");
+        let table = &mut self.processes[process].caps_table;
+        let index = Self::index_of(&self.mm, table, slot);
+        self.slots[slot] = Slot {
+            object: 0,
+            kind: 0,
+            granted: false,
+            rights: 0,
+            generation: generation.wrapping_add(1).max(1),
+            child: table.free,
+            next: 0,
+            prev: 0,
+            badge: 0,
+        };
+        table.free = index;
+        let kind = Kind::from_raw(kind.into()).expect("the slot was occupied");
+        if *self.roots(kind, object) == 0 {
+            self.unreferenced(kind, object);
+        }
+        true
+    }
+
+    fn index_of(mm: &crate::mm::Mm, table: &CapTable, slot: SlotRef) -> u32 {
+        if table.first == Some(slot.frame()) {
+            return slot.position();
+        }
+        let directory = table.directory.expect("a slot outside the first page is in the directory");
+        let page = (1..table.pages)
+            .find(|p| (mm.word(directory, *p as usize / 2) >> (32 * (p % 2))) as u32 == slot.frame().0)
+            .expect("the table has the slot's page");
+        page * SLOTS_PER_PAGE + slot.position()
+    }
+
+    /// Removes descendants of `slot`, up to `budget` steps; `true` when none is left.
+    pub(crate) fn revoke(&mut self, slot: SlotRef, budget: &mut u32) -> bool {
+        while let Some(child) = SlotRef::from_raw(self.slots[slot].child) {
+            if *budget == 0 {
+                return false;
+            }
+            self.delete(child, budget);
+        }
+        true
+    }
+
+    /// Removes every capability to an object, up to `budget` steps; `true` when none is left.
+    pub(crate) fn revoke_object(&mut self, kind: Kind, object: u32, budget: &mut u32) -> bool {
+        while let Some(root) = SlotRef::from_raw(*self.roots(kind, object)) {
+            if *budget == 0 {
+                return false;
+            }
+            self.promote_children(root, budget);
+            if SlotRef::from_raw(self.slots[root].child).is_none() && *budget > 0 {
+                let last = self.slots[root].next == 0 && *self.roots(kind, object) == root.raw();
+                self.delete(root, budget);
+                if last {
+                    return true;
+                }
+            }
+        }
+        true
+    }
+
+    /// Empties the table of `process`, up to `budget` steps, from slot `cursor` on; with `keep` those granted to it
+    /// stay. `true` when done.
+    pub(crate) fn clear_table(&mut self, process: Ref<Process>, keep: bool, cursor: &mut u32, budget: &mut u32) -> bool {
+        let table = self.processes[process].caps_table;
+        while *cursor < table.pages * SLOTS_PER_PAGE {
+            if *budget == 0 {
+                return false;
+            }
+            *budget -= 1;
+            let slot = self.slot_at(&table, *cursor).expect("the cursor is inside the table");
+            let Slot { kind, granted, .. } = self.slots[slot];
+            if kind != 0 && slot.position() != 0 && !(keep && granted) && !self.delete(slot, budget) {
+                return false;
+            }
+            *cursor += 1;
+        }
+        true
+    }
+
+    /// Frees the pages of an empty table.
+    pub(crate) fn free_table(&mut self, process: Ref<Process>, account: Ref<Account>) {
+        let table = core::mem::take(&mut self.processes[process].caps_table);
+        for page in (0..table.pages).rev() {
+            let slot = self.slot_at(&table, page * SLOTS_PER_PAGE).expect("the page is in the table");
+            self.sell(account, slot.frame(), Purpose::CapTables);
+        }
+        if let Some(directory) = table.directory {
+            self.sell(account, directory, Purpose::CapTables);
+        }
+    }
+}

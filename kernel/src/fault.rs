@@ -1,0 +1,75 @@
+//! Faults of programs: resolved where memory is committed lazily, else reported to the supervisor.
+//!
+//! Invariants:
+//! 1. A fault stops its process and nobody else; the kernel goes on.
+//! 2. A stopped process keeps its memory and registers until its supervisor kills or resets it; without a supervisor
+//!    it is killed at once.
+
+use crate::kernel::Kernel;
+use crate::machine::{Exception, Machine, Resume};
+use crate::mm::Ref;
+use crate::schedule::Next;
+use crate::thread::Thread;
+use abi::{FaultKind, FaultReport, ProcessState, SysError};
+
+/// Page-fault error code bits (Intel SDM vol. 3, section 4.7).
+const PRESENT: u64 = 1;
+const WRITE: u64 = 2;
+const FETCH: u64 = 16;
+
+/// The exit status of a process that is killed because nobody watches it when it faults.
+pub const UNWATCHED: i64 = -2;
+
+fn kind_of(vector: u8) -> FaultKind {
+    match vector {
+        0 => FaultKind::Divide,
+        1 | 3 => FaultKind::Debug,
+        6 => FaultKind::InvalidInstruction,
+        13 => FaultKind::Protection,
+        14 => FaultKind::Page,
+        16 | 19 => FaultKind::FloatingPoint,
+        _ => FaultKind::Other,
+    }
+}
+
+impl<M: Machine> Kernel<M> {
+    /// The running thread raised an exception.
+    pub fn exception(&mut self, exception: Exception) -> Resume {
+        let Some(me) = self.current else { return self.start() };
+        let kind = match self.resolve(me, exception) {
+            Ok(()) => return self.choose(Next::Same),
+            Err(SysError::NoMemory) => FaultKind::NoMemory,
+            Err(_) => kind_of(exception.vector),
+        };
+        let Exception { code, address, .. } = exception;
+        let next = self.fault(me, FaultReport { kind: kind as u64, address, code, ..FaultReport::default() });
+        self.choose(next)
+    }
+
+    /// Commits the page of a first touch.
+    fn resolve(&mut self, me: Ref<Thread>, exception: Exception) -> Result<(), SysError> {
+        let Exception { vector, code, address } = exception;
+        if vector != 14 || code & PRESENT != 0 {
+            return Err(SysError::BadAddress);
+        }
+        let process = self.threads[me].process.ok_or(SysError::BadState)?;
+        self.touch(process, address, code & WRITE != 0, code & FETCH != 0).map(|_| ())
+    }
+
+    /// Stops the process of a thread that cannot go on, and tells its supervisor.
+    pub(crate) fn fault(&mut self, me: Ref<Thread>, report: FaultReport) -> Next {
+        let Thread { process, index, context, .. } = self.threads[me];
+        let Some(process) = process else { return Next::Reschedule };
+        let entry = &mut self.processes[process];
+        entry.fault = FaultReport { thread: index.into(), registers: context.registers, ..report };
+        match entry.event {
+            Some(event) => {
+                entry.state = ProcessState::Faulted;
+                let bits = entry.event_bits;
+                self.signal(event, bits);
+            }
+            None => self.kill(process, false, UNWATCHED),
+        }
+        Next::Same
+    }
+}

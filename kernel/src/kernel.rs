@@ -1,0 +1,93 @@
+//! The kernel as a value: every object, the ready threads, the clock, and the machine.
+
+use crate::account::Account;
+use crate::event::Event;
+use crate::ipc::CallIds;
+use crate::irq::{Irq, IrqTable};
+use crate::machine::{Clock, Context, Machine, MAX_IRQS, PhysRange};
+use crate::memory::Memory;
+use crate::mm::{Mm, Pool, Ref, Slots, StaleEntry};
+use crate::ports::IoPorts;
+use crate::priority::PriorityQueue;
+use crate::process::Process;
+use crate::queue::Queue;
+use crate::reaper::Reaper;
+use crate::region::Region;
+use crate::schedule::Slice;
+use crate::thread::Thread;
+use crate::wheel::Wheel;
+use abi::{Kind, MachineInfo};
+use heapless::Vec;
+
+/// Everything that the kernel knows.
+pub struct Kernel<M> {
+    /// The hardware.
+    pub machine: M,
+    pub(crate) mm: Mm,
+    pub(crate) slots: Slots,
+    pub(crate) accounts: Pool<Account>,
+    pub(crate) processes: Pool<Process>,
+    pub(crate) threads: Pool<Thread>,
+    pub(crate) memories: Pool<Memory>,
+    pub(crate) queues: Pool<Queue>,
+    pub(crate) events: Pool<Event>,
+    pub(crate) irqs: Pool<Irq>,
+    pub(crate) ports: Pool<IoPorts>,
+    pub(crate) regions: Pool<Region>,
+    pub(crate) root: Ref<Account>,
+    pub(crate) current: Option<Ref<Thread>>,
+    /// The process whose address space is loaded.
+    pub(crate) loaded: Option<Ref<Process>>,
+    pub(crate) ready: PriorityQueue,
+    pub(crate) slice: Slice,
+    pub(crate) wheel: Wheel,
+    pub(crate) clock: Clock,
+    pub(crate) calls: CallIds,
+    pub(crate) reaper: Reaper,
+    pub(crate) irq_table: IrqTable,
+    pub(crate) machine_caps: u32,
+    pub(crate) next_process: u64,
+    pub(crate) kernel_root: u64,
+    pub(crate) ram: Vec<PhysRange, 32>,
+    pub(crate) info: MachineInfo,
+}
+
+impl<M: Machine> Kernel<M> {
+    /// Where the entry code saves the registers of the running thread.
+    ///
+    /// # Panics
+    /// If no thread runs.
+    pub fn current_context(&mut self) -> *mut Context {
+        let current = self.current.expect("a thread runs");
+        &mut self.threads[current].context
+    }
+
+    /// An object's link to its first capability, by the numbers in a slot.
+    pub(crate) fn roots(&mut self, kind: Kind, object: u32) -> &mut u32 {
+        fn name<T>(object: u32) -> Ref<T> {
+            Ref::from_raw(object).expect("a slot's object is never 0")
+        }
+        match kind {
+            Kind::Account => &mut self.accounts[name(object)].caps,
+            Kind::Process => &mut self.processes[name(object)].caps,
+            Kind::Thread => &mut self.threads[name(object)].caps,
+            Kind::Memory => &mut self.memories[name(object)].caps,
+            Kind::Queue => &mut self.queues[name(object)].caps,
+            Kind::Event => &mut self.events[name(object)].caps,
+            Kind::Irq => &mut self.irqs[name(object)].caps,
+            Kind::IoPorts => &mut self.ports[name(object)].caps,
+            Kind::Machine => &mut self.machine_caps,
+        }
+    }
+
+    /// Pays off what `unmap_page` left to do: the CPU forgets the translation if it may know it.
+    pub(crate) fn flush(&mut self, process: Ref<Process>, stale: StaleEntry) {
+        if self.loaded == Some(process) {
+            self.machine.invalidate(stale.0);
+        }
+    }
+
+    pub(crate) fn empty_irq_table() -> IrqTable {
+        [None; MAX_IRQS]
+    }
+}

@@ -1,0 +1,244 @@
+//! Queues: blocked callers, a ring of posted messages, bound events, and the threads that wait to receive.
+//!
+//! Invariants, between two system calls:
+//! 1. A queue with a waiting receiver has no caller, no posted message and no pending event.
+//! 2. A caller in `callers` waits with `Wait::Delivery` of this queue.
+//! 3. Queues outlive their receivers: the death of a server changes nothing here but that its callers come back.
+
+use crate::account::{Account, Purpose};
+use crate::event::Event;
+use crate::kernel::Kernel;
+use crate::machine::Machine;
+use crate::mm::{Frame, FrameKind, Object, Ref};
+use crate::priority::PriorityQueue;
+use crate::reaper::Job;
+use crate::thread::{Thread, Wait};
+use abi::{Message, SysError, Tag};
+
+/// Most posted messages that a ring holds.
+pub const MAX_RING: u64 = 1024;
+/// Words of a posted message: badge, tag, eight words.
+const ENTRY: usize = 10;
+const ENTRIES_PER_PAGE: usize = 512 / ENTRY;
+const RING_PAGES: usize = (MAX_RING as usize).div_ceil(ENTRIES_PER_PAGE);
+
+/// One queue.
+pub struct Queue {
+    /// Callers that wait for delivery.
+    pub callers: PriorityQueue,
+    /// First thread that waits to receive.
+    pub receiver: Option<Ref<Thread>>,
+    /// Last thread that waits to receive.
+    pub last_receiver: Option<Ref<Thread>>,
+    /// The thread that received from it last: it is the one that callers wait for.
+    pub server: Option<Ref<Thread>>,
+    /// Events with bits to deliver, first and last.
+    pub pending: Option<Ref<Event>>,
+    /// See `pending`.
+    pub last_pending: Option<Ref<Event>>,
+    /// Any event that is bound to it: head of their list.
+    pub bound: Option<Ref<Event>>,
+    /// Frames of the ring's pages in a page of words, or the only page itself.
+    ring: Option<Frame>,
+    capacity: u16,
+    head: u16,
+    count: u16,
+    /// Whether the next message comes from the ring, where both have one.
+    ring_first: bool,
+    /// The account that pays.
+    pub account: Option<Ref<Account>>,
+    /// First capability to it.
+    pub caps: u32,
+    /// Given to the reaper.
+    pub doomed: bool,
+    /// Next job of the reaper.
+    pub next_job: Option<Job>,
+}
+
+impl Object for Queue {
+    const FRAME: FrameKind = FrameKind::Queue;
+    fn vacant() -> Queue {
+        Queue {
+            callers: PriorityQueue::default(),
+            receiver: None,
+            last_receiver: None,
+            server: None,
+            pending: None,
+            last_pending: None,
+            bound: None,
+            ring: None,
+            capacity: 0,
+            head: 0,
+            count: 0,
+            ring_first: false,
+            account: None,
+            caps: 0,
+            doomed: false,
+            next_job: None,
+        }
+    }
+}
+
+/// What a receiver takes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Incoming {
+    /// An event's bits.
+    Event(Ref<Event>),
+    /// A call.
+    Call(Ref<Thread>),
+    /// A posted message: badge and message.
+    Post(u64, Message),
+}
+
+impl<M: Machine> Kernel<M> {
+    /// Makes a queue whose ring holds `capacity` messages.
+    pub(crate) fn create_queue(&mut self, account: Ref<Account>, capacity: u64) -> Result<Ref<Queue>, SysError> {
+        if capacity > MAX_RING {
+            return Err(SysError::BadArgument);
+        }
+        let queue = Queue { account: Some(account), capacity: capacity as u16, ..Queue::vacant() };
+        let queue = self.create(account, queue)?;
+        let pages = (capacity as usize).div_ceil(ENTRIES_PER_PAGE);
+        debug_assert!(pages <= RING_PAGES);
+        if let Err(error) = self.buy_ring(account, queue, pages) {
+            self.free_ring(queue);
+            self.destroy(account, queue);
+            return Err(error);
+        }
+        Ok(queue)
+    }
+
+    fn buy_ring(&mut self, account: Ref<Account>, queue: Ref<Queue>, pages: usize) -> Result<(), SysError> {
+        if pages == 0 {
+            return Ok(());
+        }
+        let directory = self.buy(account, FrameKind::Words, Purpose::Other)?;
+        self.queues[queue].ring = Some(directory);
+        for page in 0..pages {
+            let frame = self.buy(account, FrameKind::Words, Purpose::Other)?;
+            self.mm.set_word(directory, page, frame.0.into());
+        }
+        Ok(())
+    }
+
+    /// Frees the ring with what is in it.
+    pub(crate) fn free_ring(&mut self, queue: Ref<Queue>) {
+        let account = self.queues[queue].account.expect("a queue in use has an account");
+        let Some(directory) = self.queues[queue].ring.take() else { return };
+        for page in 0..RING_PAGES {
+            match self.mm.word(directory, page) {
+                0 => break,
+                frame => self.sell(account, Frame(frame as u32), Purpose::Other),
+            }
+        }
+        self.sell(account, directory, Purpose::Other);
+    }
+
+    fn ring_place(&self, queue: Ref<Queue>, n: u16) -> (Frame, usize) {
+        let n = n as usize;
+        let directory = self.queues[queue].ring.expect("a ring with capacity has pages");
+        (Frame(self.mm.word(directory, n / ENTRIES_PER_PAGE) as u32), n % ENTRIES_PER_PAGE * ENTRY)
+    }
+
+    /// Puts a message into the ring.
+    pub(crate) fn ring_push(&mut self, queue: Ref<Queue>, badge: u64, message: &Message) -> Result<(), SysError> {
+        let Queue { capacity, head, count, .. } = self.queues[queue];
+        if count == capacity {
+            return Err(SysError::WouldBlock);
+        }
+        let (frame, at) = self.ring_place(queue, (head + count) % capacity);
+        self.mm.set_word(frame, at, badge);
+        self.mm.set_word(frame, at + 1, message.tag.raw());
+        for (n, word) in message.words.iter().enumerate() {
+            self.mm.set_word(frame, at + 2 + n, *word);
+        }
+        self.queues[queue].count += 1;
+        Ok(())
+    }
+
+    fn ring_pop(&mut self, queue: Ref<Queue>) -> Option<(u64, Message)> {
+        let Queue { capacity, head, count, .. } = self.queues[queue];
+        if count == 0 {
+            return None;
+        }
+        let (frame, at) = self.ring_place(queue, head);
+        let words = core::array::from_fn(|n| self.mm.word(frame, at + 2 + n));
+        let message = Message { tag: Tag::from_raw(self.mm.word(frame, at + 1)), words };
+        let badge = self.mm.word(frame, at);
+        self.queues[queue].head = (head + 1) % capacity;
+        self.queues[queue].count -= 1;
+        Some((badge, message))
+    }
+
+    /// Takes what a receiver gets next: events first, then calls turn about with posted messages.
+    pub(crate) fn take_incoming(&mut self, queue: Ref<Queue>) -> Option<Incoming> {
+        if let Some(event) = self.queues[queue].pending {
+            self.unpend(event);
+            return Some(Incoming::Event(event));
+        }
+        let q = &mut self.queues[queue];
+        let ring_turn = q.count > 0 && (q.ring_first || q.callers.is_empty());
+        q.ring_first = !ring_turn;
+        if ring_turn {
+            return self.ring_pop(queue).map(|(badge, message)| Incoming::Post(badge, message));
+        }
+        self.queues[queue].callers.pop(&mut self.threads).map(Incoming::Call)
+    }
+
+    /// Adds a thread behind the others that wait to receive.
+    pub(crate) fn push_receiver(&mut self, queue: Ref<Queue>, thread: Ref<Thread>) {
+        let last = self.queues[queue].last_receiver.replace(thread);
+        (self.threads[thread].next, self.threads[thread].prev) = (None, last);
+        match last {
+            Some(last) => self.threads[last].next = Some(thread),
+            None => self.queues[queue].receiver = Some(thread),
+        }
+    }
+
+    /// Takes the thread that has waited longest to receive. Threads of processes that do not run any more are stopped
+    /// on the way: what they would receive stays for the next incarnation.
+    pub(crate) fn pop_receiver(&mut self, queue: Ref<Queue>) -> Option<Ref<Thread>> {
+        loop {
+            let first = self.queues[queue].receiver?;
+            self.remove_receiver(queue, first);
+            if self.runs(first) {
+                return Some(first);
+            }
+            self.wheel.remove(&mut self.threads, first);
+            self.threads[first].wait = Wait::Stopped;
+        }
+    }
+
+    /// Takes this thread out of those that wait to receive.
+    pub(crate) fn remove_receiver(&mut self, queue: Ref<Queue>, thread: Ref<Thread>) {
+        let (next, prev) = (self.threads[thread].next.take(), self.threads[thread].prev.take());
+        match prev {
+            Some(prev) => self.threads[prev].next = next,
+            None => self.queues[queue].receiver = next,
+        }
+        match next {
+            Some(next) => self.threads[next].prev = prev,
+            None => self.queues[queue].last_receiver = prev,
+        }
+    }
+
+    /// Ends every wait at a queue that is about to go, and unbinds its events. Up to `budget` steps; `true` when done.
+    pub(crate) fn close_queue(&mut self, queue: Ref<Queue>, budget: &mut u32) -> bool {
+        loop {
+            if *budget == 0 {
+                return false;
+            }
+            *budget -= 1;
+            if let Some(thread) = self.queues[queue].callers.pop(&mut self.threads) {
+                self.wake(thread, Err(SysError::Closed));
+            } else if let Some(thread) = self.pop_receiver(queue) {
+                self.wake(thread, Err(SysError::Closed));
+            } else if let Some(event) = self.queues[queue].bound {
+                self.unbind(event);
+                self.event_unreferenced(event);
+            } else {
+                return true;
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Reports: the state of processes and of the machine, as words in a caller's message page.
+
+use crate::kernel::Kernel;
+use crate::machine::Machine;
+use crate::mm::Ref;
+use crate::process::Process;
+use crate::thread::{Thread, Wait};
+use abi::{MAX_PAYLOAD, MachineInfo, ProcessStatus, Registers};
+use heapless::Vec;
+
+type Words = Vec<u64, { MAX_PAYLOAD / 8 }>;
+
+fn register_words(r: &Registers) -> [u64; 18] {
+    [
+        r.rax, r.rdi, r.rsi, r.rdx, r.r8, r.r9, r.r10, r.rbx, r.r12, r.r13, r.r14, r.r15, r.rbp, r.rcx, r.r11, r.rip,
+        r.rflags, r.rsp,
+    ]
+}
+
+/// The words of a [`ProcessStatus`] as they lie in memory (`repr(C)`, every field a multiple of 8 bytes).
+fn status_words(s: &ProcessStatus) -> Words {
+    let half = |n: usize| u64::from_le_bytes(s.name[n..n + 8].try_into().unwrap_or_default());
+    let head = [s.id, s.incarnation, s.state, s.exit as u64, half(0), half(8), s.threads, s.priority, s.pages];
+    let tail = [s.cpu_time, s.waiting, s.fault.kind, s.fault.address, s.fault.code, s.fault.thread];
+    head.into_iter().chain(tail).chain(register_words(&s.fault.registers)).collect()
+}
+
+const _: () = assert!(size_of::<ProcessStatus>() == 8 * (9 + 6 + 18));
+
+fn machine_words(i: &MachineInfo) -> Words {
+    let head = [i.rsdp, i.tsc_hz, i.frames, i.boot_ticks, i.entry_tsc, i.archive_bytes, i.cmdline_bytes];
+    let text = i.cmdline.chunks_exact(8).map(|c| u64::from_le_bytes(c.try_into().unwrap_or_default()));
+    head.into_iter().chain(text).collect()
+}
+
+const _: () = assert!(size_of::<MachineInfo>() == 8 * 7 + 512);
+
+impl<M: Machine> Kernel<M> {
+    /// What a supervisor may know of a process.
+    pub(crate) fn status_of(&self, process: Ref<Process>) -> ProcessStatus {
+        let entry = &self.processes[process];
+        let first = entry.threads.map(|t| &self.threads[t]);
+        let mut ran = entry.ran;
+        let mut at = entry.threads;
+        while let Some(thread) = at {
+            ran += self.threads[thread].ran;
+            at = self.threads[thread].sibling_next;
+        }
+        let waiting = match first.map(|t| t.wait) {
+            Some(Wait::Delivery(_) | Wait::Answer(_)) => 1,
+            Some(Wait::Message(_)) => 2,
+            Some(Wait::Signal(..) | Wait::Clock | Wait::Teardown) => 3,
+            Some(Wait::Stopped) => 4,
+            Some(Wait::Nothing) | None => 0,
+        };
+        ProcessStatus {
+            id: entry.id,
+            incarnation: entry.incarnation,
+            state: entry.state as u64,
+            exit: entry.exit,
+            name: entry.name,
+            threads: entry.thread_count.into(),
+            priority: first.map_or(0, |t| t.base.into()),
+            pages: self.accounts[entry.account_ref()].used,
+            cpu_time: self.clock.duration(ran),
+            waiting,
+            fault: entry.fault,
+        }
+    }
+
+    pub(crate) fn report_status(&mut self, me: Ref<Thread>, status: &ProcessStatus) {
+        self.report(me, &status_words(status));
+    }
+
+    pub(crate) fn report_machine(&mut self, me: Ref<Thread>) {
+        let words = machine_words(&self.info);
+        self.report(me, &words);
+    }
+}

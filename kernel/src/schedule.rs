@@ -1,0 +1,302 @@
+//! Scheduling: who runs next, for how long, and what wakes whom.
+//!
+//! Invariants:
+//! 1. Object code never switches: it returns a [`Next`], and [`Kernel::choose`] alone acts on it.
+//! 2. The running thread is in no list. No ready thread has a higher priority than the running one after `choose`.
+//! 3. The timer is set for the first of: a deadline, the end of the slice if somebody of the same priority is ready,
+//!    the next sweep of patience if there are callers. Otherwise it is off.
+
+use crate::kernel::Kernel;
+use crate::machine::{Entered, Machine, Resume};
+use crate::mm::Ref;
+use crate::thread::{NEVER, Thread, Wait};
+use abi::{CallFlags, ProcessState, SysError, Sysno};
+
+/// How long a thread runs while others of its priority are ready, nanoseconds.
+const SLICE: u64 = 10_000_000;
+/// How often callers without a deadline of their own are looked at, nanoseconds.
+const SWEEP: u64 = 1_000_000_000;
+
+/// What a request says of who runs next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "dropping this leaves the wrong thread running"]
+pub enum Next {
+    /// The caller goes on, unless somebody more urgent became ready.
+    Same,
+    /// The caller waits or is gone.
+    Reschedule,
+    /// The caller waits or is gone, and this thread, which is in no list, takes over its slice.
+    Switch(Ref<Thread>),
+    /// The caller makes the same system call again, after interrupts had their chance.
+    Restart,
+}
+
+/// The timer's state, in ticks.
+pub(crate) struct Slice {
+    end: u64,
+    sweep: u64,
+    /// Where a sweep that was cut short goes on: a thread number.
+    cursor: u16,
+    armed: Option<u64>,
+    started: u64,
+}
+
+impl Slice {
+    pub(crate) fn new() -> Slice {
+        Slice { end: NEVER, sweep: NEVER, cursor: 0, armed: None, started: 0 }
+    }
+}
+
+impl<M: Machine> Kernel<M> {
+    /// Whether a thread's process lets it run.
+    #[inline]
+    pub(crate) fn runs(&self, thread: Ref<Thread>) -> bool {
+        self.threads[thread]
+            .process
+            .is_some_and(|p| self.processes[p].state == ProcessState::Running && self.processes[p].dying.is_none())
+    }
+
+    /// Acts on `next`: the only place where the running thread changes.
+    pub(crate) fn choose(&mut self, next: Next) -> Resume {
+        match (next, self.current) {
+            (Next::Same | Next::Restart, Some(current)) => {
+                let running = self.runs(current);
+                if running && self.ready.top() <= self.threads[current].priority + 1 && !self.reaper_is_due() {
+                    self.arm();
+                    return Resume::Thread(&self.threads[current].context);
+                }
+                self.leave();
+                if running {
+                    self.ready.push_front(&mut self.threads, current);
+                } else {
+                    self.threads[current].wait = Wait::Stopped;
+                }
+            }
+            (Next::Switch(to), _) => {
+                self.leave();
+                if self.runs(to) && self.ready.top() <= self.threads[to].priority + 1 {
+                    return self.enter(to);
+                }
+                self.ready.push_front(&mut self.threads, to);
+            }
+            (_, _) => self.leave(),
+        }
+        self.pick()
+    }
+
+    /// Picks the next thread when none runs.
+    fn pick(&mut self) -> Resume {
+        loop {
+            if self.reaper_is_due() {
+                self.reap();
+                self.arm();
+                return Resume::Again;
+            }
+            let Some(thread) = self.ready.pop(&mut self.threads) else {
+                self.arm();
+                return Resume::Idle;
+            };
+            if self.runs(thread) {
+                self.slice.end = self.machine.ticks() + self.clock.ticks_of(SLICE);
+                return self.enter(thread);
+            }
+            self.threads[thread].wait = Wait::Stopped;
+        }
+    }
+
+    /// The running thread stops running; its context is complete already.
+    fn leave(&mut self) {
+        let Some(current) = self.current.take() else { return };
+        let now = self.machine.ticks();
+        let thread = &mut self.threads[current];
+        thread.ran += now.saturating_sub(self.slice.started);
+        if thread.context.entered == Entered::Interrupt {
+            self.machine.save_vectors(&mut thread.vectors);
+        }
+    }
+
+    fn enter(&mut self, thread: Ref<Thread>) -> Resume {
+        self.current = Some(thread);
+        self.slice.started = self.machine.ticks();
+        let process = self.threads[thread].process.expect("a thread that runs has a process");
+        if self.loaded != Some(process) {
+            let space = self.processes[process].space.expect("a process that runs has an address space");
+            self.machine.enter_space(space.0.address());
+            self.machine.open_ports(&self.processes[process].ports);
+            self.loaded = Some(process);
+        }
+        match self.threads[thread].context.entered {
+            Entered::Interrupt => self.machine.load_vectors(&self.threads[thread].vectors),
+            Entered::Syscall => self.machine.reset_vectors(),
+        }
+        self.arm();
+        Resume::Thread(&self.threads[thread].context)
+    }
+
+    /// Sets the timer for the next thing that time brings.
+    fn arm(&mut self) {
+        let mut at = self.wheel.next().unwrap_or(NEVER);
+        if self.current.is_some_and(|c| self.ready.has(self.threads[c].priority)) {
+            at = at.min(self.slice.end);
+        }
+        if self.calls.made && self.slice.sweep == NEVER {
+            self.slice.sweep = self.machine.ticks() + self.clock.ticks_of(SWEEP);
+        }
+        at = at.min(self.slice.sweep);
+        let at = (at != NEVER).then_some(at);
+        if at != self.slice.armed {
+            self.slice.armed = at;
+            self.machine.set_timer(at);
+        }
+    }
+
+    /// The timer fired, perhaps early.
+    pub fn timer(&mut self) -> Resume {
+        self.slice.armed = None;
+        let now = self.machine.ticks();
+        // As many as a bounded stretch allows; the timer fires again at once for the rest.
+        for _ in 0..64 {
+            let Some(thread) = self.wheel.expired(&mut self.threads, now) else { break };
+            self.expire(thread);
+        }
+        if now >= self.slice.sweep {
+            self.sweep(now);
+        }
+        if let Some(current) = self.current.filter(|_| now >= self.slice.end) {
+            if self.ready.has(self.threads[current].priority) && self.runs(current) {
+                self.leave();
+                self.ready.push(&mut self.threads, current);
+                return self.pick();
+            }
+        }
+        self.resume()
+    }
+
+    /// An interrupt arrived.
+    pub fn irq(&mut self, line: crate::machine::IrqLine) -> Resume {
+        self.raise(line);
+        self.resume()
+    }
+
+    /// Goes on after the kernel did something that no thread asked for.
+    fn resume(&mut self) -> Resume {
+        self.choose(if self.current.is_some() { Next::Same } else { Next::Reschedule })
+    }
+
+    /// Starts, or goes on after [`Resume::Again`].
+    pub fn start(&mut self) -> Resume {
+        self.resume()
+    }
+
+    /// Ends the waits of callers that have been patient for long enough, 256 thread numbers at a time.
+    fn sweep(&mut self, now: u64) {
+        let patience = self.clock.ticks_of(Sysno::CALL_PATIENCE);
+        let mut last = self.slice.cursor == 0;
+        if last {
+            self.calls.made = false;
+        }
+        let end = self.slice.cursor.saturating_add(256).min(self.calls.count());
+        for number in self.slice.cursor..end {
+            let Some(thread) = self.thread_numbered(number).filter(|t| self.threads[*t].is_calling()) else { continue };
+            self.calls.made = true;
+            if self.threads[thread].deadline == NEVER && now.saturating_sub(self.threads[thread].since) > patience {
+                self.expire(thread);
+            }
+        }
+        last = end == self.calls.count();
+        self.slice.cursor = if last { 0 } else { end };
+        self.slice.sweep = if last { NEVER } else { now };
+    }
+
+    /// A thread begins to wait, at most until `deadline`. It is the caller's to put it into the list of `wait`.
+    pub(crate) fn block(&mut self, thread: Ref<Thread>, wait: Wait, deadline: u64) {
+        let now = self.machine.ticks();
+        let entry = &mut self.threads[thread];
+        (entry.wait, entry.since, entry.deadline) = (wait, now, deadline);
+        self.wheel.add(&mut self.threads, thread);
+    }
+
+    /// A thread that is in no list becomes ready; its registers are set.
+    pub(crate) fn release(&mut self, thread: Ref<Thread>) {
+        self.unblock(thread);
+        self.ready.push(&mut self.threads, thread);
+    }
+
+    /// A thread that is in no list stops waiting and runs next.
+    pub(crate) fn unblock(&mut self, thread: Ref<Thread>) {
+        self.wheel.remove(&mut self.threads, thread);
+        self.threads[thread].wait = Wait::Nothing;
+    }
+
+    /// Ends a wait with a result: `Ok` gives word 0. The thread is in no list.
+    pub(crate) fn wake(&mut self, thread: Ref<Thread>, result: Result<u64, SysError>) {
+        let registers = &mut self.threads[thread].context.registers;
+        match result {
+            Ok(word) => (registers.rax, registers.rdx) = (0, word),
+            Err(error) => registers.rax = error as u64,
+        }
+        self.release(thread);
+    }
+
+    /// Takes a thread out of the list that it waits in, and undoes what its wait meant to others.
+    pub(crate) fn detach(&mut self, thread: Ref<Thread>) {
+        self.wheel.remove(&mut self.threads, thread);
+        match core::mem::replace(&mut self.threads[thread].wait, Wait::Stopped) {
+            Wait::Nothing if self.current == Some(thread) => {
+                self.leave();
+            }
+            Wait::Nothing if self.threads[thread].next.is_some() => self.ready.remove(&mut self.threads, thread),
+            Wait::Delivery(queue) => self.queues[queue].callers.remove(&mut self.threads, thread),
+            Wait::Message(queue) => self.remove_receiver(queue, thread),
+            Wait::Signal(event, _) => self.events[event].waiter = None,
+            Wait::Answer(_) => self.forget_holder(thread),
+            Wait::Teardown => self.reaper.waiting.remove(&mut self.threads, thread),
+            Wait::Nothing | Wait::Clock | Wait::Stopped => {}
+        }
+    }
+
+    /// A wait has lasted to its deadline.
+    fn expire(&mut self, thread: Ref<Thread>) {
+        let wait = self.threads[thread].wait;
+        self.detach(thread);
+        match wait {
+            Wait::Answer(_) => self.wake(thread, Err(SysError::OutcomeUnknown)),
+            Wait::Clock => {
+                self.threads[thread].context.registers.rax = 0;
+                self.release(thread);
+            }
+            _ => self.wake(thread, Err(SysError::TimedOut)),
+        }
+    }
+
+    /// The deadline that a system call names, in ticks: `Err(TimedOut)` if it has passed.
+    pub(crate) fn deadline(&self, thread: Ref<Thread>, flags: CallFlags) -> Result<u64, SysError> {
+        if !flags.contains(CallFlags::DEADLINE) {
+            return Ok(NEVER);
+        }
+        let at = self.clock.ticks(self.message_word(thread, crate::transfer::DEADLINE_WORD));
+        if at <= self.machine.ticks() { Err(SysError::TimedOut) } else { Ok(at) }
+    }
+
+    /// Changes a thread's priority, wherever it waits.
+    pub(crate) fn set_priority(&mut self, thread: Ref<Thread>, priority: u8) {
+        match self.threads[thread].wait {
+            Wait::Nothing if self.current != Some(thread) => {
+                self.ready.remove(&mut self.threads, thread);
+                self.threads[thread].priority = priority;
+                self.ready.push(&mut self.threads, thread);
+            }
+            Wait::Delivery(queue) => {
+                self.queues[queue].callers.remove(&mut self.threads, thread);
+                self.threads[thread].priority = priority;
+                self.queues[queue].callers.push_by_call(&mut self.threads, thread);
+            }
+            Wait::Teardown => {
+                self.reaper.waiting.remove(&mut self.threads, thread);
+                self.threads[thread].priority = priority;
+                self.reaper.waiting.push(&mut self.threads, thread);
+            }
+            _ => self.threads[thread].priority = priority,
+        }
+    }
+}

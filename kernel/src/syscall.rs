@@ -1,0 +1,714 @@
+//! System calls, from registers to objects: decode, look up, check rights, act, and say who runs next.
+//!
+//! Invariants:
+//! 1. Every operand is checked before anything changes; a refusal changes nothing but `rax`.
+//! 2. No path from here panics on what a program put into its registers or its memory.
+
+use crate::account::{Account, Purpose};
+use crate::cap::{Cap, THE_MACHINE};
+use crate::event::Event;
+use crate::irq::Irq;
+use crate::kernel::Kernel;
+use crate::lease::{MAX_COPY, UserRange};
+use crate::machine::{Context, Entered, Machine, PortRange, Resume};
+use crate::memory::{Backing, MAX_PAGES, Memory};
+use crate::mm::{Frame, FrameKind, Object, Protection, Ref, Space};
+use crate::ports::IoPorts;
+use crate::process::Process;
+use crate::region::PageRange;
+use crate::schedule::Next;
+use crate::thread::{Thread, Wait};
+use crate::trouble::Trouble;
+use abi::{
+    CallFlags, Handle, Kind, LeaseAccess, MessageId, PAGE_SIZE, PRIORITIES, ProcessState, Registers, Rights, SysError,
+    Sysno, layout,
+};
+
+/// Steps of a long operation within one kernel entry, each of some hundred instructions at most.
+const BUDGET: u32 = 64;
+/// The flags that a new thread starts with: interrupts on, bit 1 always set (Intel SDM vol. 1, section 3.4.3).
+const INITIAL_FLAGS: u64 = 0x202;
+
+/// A system call as it came: numbers became types, nothing else is known.
+struct Request {
+    number: Sysno,
+    flags: CallFlags,
+    first: Handle,
+    second: Handle,
+    token: MessageId,
+    words: [u64; 8],
+}
+
+impl Request {
+    fn decode(r: &Registers) -> Result<Request, SysError> {
+        let number = Sysno::try_from(r.rax & 0xff)?;
+        let flags = u8::try_from(r.rax >> 8).ok().and_then(CallFlags::from_bits).ok_or(SysError::BadSyscall)?;
+        Ok(Request {
+            number,
+            flags,
+            first: Handle::from_raw(r.rdi),
+            second: Handle::from_raw(r.rsi),
+            token: MessageId::from_raw(r.r15),
+            words: crate::thread::words(r),
+        })
+    }
+}
+
+type Answer = Result<Next, Trouble>;
+
+impl<M: Machine> Kernel<M> {
+    /// The running thread made a system call; its registers are in its context.
+    pub fn syscall(&mut self) -> Resume {
+        let Some(me) = self.current else { return self.start() };
+        let raw = self.threads[me].context.registers.rax;
+        self.threads[me].context.registers.rax = 0;
+        let answer = Request::decode(&Registers { rax: raw, ..self.threads[me].context.registers })
+            .map_err(Trouble::from)
+            .and_then(|request| self.serve(me, &request));
+        let next = match answer {
+            Ok(Next::Restart) => self.restart(me, raw),
+            Ok(next) => next,
+            Err(Trouble::Refuse(error)) => self.refuse(me, error),
+            Err(Trouble::Malformed(defect)) => {
+                self.threads[me].context.registers.rdx = defect as u64;
+                self.refuse(me, SysError::BadImage)
+            }
+            Err(Trouble::Fault(report)) => self.fault(me, report),
+        };
+        self.choose(next)
+    }
+
+    fn refuse(&mut self, me: Ref<Thread>, error: SysError) -> Next {
+        self.threads[me].context.registers.rax = error as u64;
+        Next::Same
+    }
+
+    /// Sets the thread back to its `syscall` instruction, two bytes long (Intel SDM vol. 2, SYSCALL).
+    fn restart(&mut self, me: Ref<Thread>, raw: u64) -> Next {
+        let registers = &mut self.threads[me].context.registers;
+        registers.rax = raw;
+        registers.rip -= 2;
+        if self.threads[me].wait == Wait::Nothing { Next::Same } else { Next::Reschedule }
+    }
+
+    fn serve(&mut self, me: Ref<Thread>, r: &Request) -> Answer {
+        let process = self.threads[me].process.ok_or(SysError::BadState)?;
+        let cap = |k: &Self, kind, rights| k.lookup(process, r.first)?.require(kind, rights);
+        let second = |k: &Self, kind, rights| k.lookup(process, r.second)?.require(kind, rights);
+        match r.number {
+            Sysno::Call => self.call(me, cap(self, Kind::Queue, Rights::SEND)?, r.flags),
+            Sysno::ReplyRecv => {
+                let queue = cap(self, Kind::Queue, Rights::RECEIVE)?;
+                self.reply_receive(me, r.token, queue.of(), r.flags)
+            }
+            Sysno::Recv => self.receive(me, cap(self, Kind::Queue, Rights::RECEIVE)?.of(), r.flags),
+            Sysno::Reply => self.reply(me, r.token),
+            Sysno::Post => self.post(me, cap(self, Kind::Queue, Rights::SEND)?),
+            Sysno::Forward => self.forward(me, r.token, cap(self, Kind::Queue, Rights::SEND)?),
+            Sysno::ForwardRecv => {
+                let queue = second(self, Kind::Queue, Rights::RECEIVE)?;
+                self.forward_receive(me, r.token, cap(self, Kind::Queue, Rights::SEND)?, queue.of(), r.flags)
+            }
+            Sysno::LeaseRead | Sysno::LeaseWrite => self.lease_copy(process, r),
+            Sysno::LeaseCopy => self.lease_to_lease(process, r),
+
+            Sysno::Exit => {
+                self.kill(process, false, r.first.raw() as i32 as i64);
+                Ok(Next::Reschedule)
+            }
+            Sysno::ThreadExit => self.thread_exit(me, process),
+            Sysno::Yield => self.pause(me, r.flags),
+            Sysno::Clock => {
+                let now = self.clock.nanoseconds(self.machine.ticks());
+                self.give(me, [now])
+            }
+
+            Sysno::Duplicate => {
+                let cap = self.lookup(process, r.first)?;
+                let rights = Rights::from_bits_truncate(r.words[0] as u16);
+                let handle = self.derive(cap, rights, r.words[1], process, false)?;
+                self.give(me, [handle.raw()])
+            }
+            Sysno::Close => {
+                let cap = self.lookup(process, r.first)?;
+                let done = self.delete(cap.slot, &mut { BUDGET });
+                Ok(if done { Next::Same } else { Next::Restart })
+            }
+            Sysno::Revoke => {
+                let cap = self.lookup(process, r.first)?;
+                let done = self.revoke(cap.slot, &mut { BUDGET });
+                Ok(if done { Next::Same } else { Next::Restart })
+            }
+            Sysno::Inspect => {
+                let cap = self.lookup(process, r.first)?;
+                let size = match cap.kind {
+                    Kind::Memory => self.memories[cap.of()].pages,
+                    Kind::IoPorts => self.ports[cap.of()].range.count.into(),
+                    _ => 0,
+                };
+                self.give(me, [cap.kind as u64, cap.rights().bits().into(), cap.badge, size])
+            }
+
+            Sysno::AccountCreate => self.account_create(me, cap(self, Kind::Account, Rights::CREATE)?, r.words[0]),
+            Sysno::AccountDestroy => match cap(self, Kind::Account, Rights::DESTROY) {
+                // Made again after the teardown, the call finds its handle gone: that is its success.
+                Err(SysError::BadHandle) if core::mem::take(&mut self.threads[me].teardown) => Ok(Next::Same),
+                account => self.account_destroy(me, process, account?.of()),
+            },
+            Sysno::AccountStatus => {
+                let account = cap(self, Kind::Account, Rights::INSPECT)?;
+                self.account_status(me, account.of())
+            }
+            Sysno::AccountProcess => {
+                let account = cap(self, Kind::Account, Rights::INSPECT)?;
+                self.account_process(me, account.of(), r.words[0])
+            }
+
+            Sysno::ProcessCreate => self.process_create(me, cap(self, Kind::Account, Rights::CREATE)?.of(), r),
+            Sysno::ProcessLoad => {
+                let memory = second(self, Kind::Memory, Rights::READ)?.of();
+                let target = cap(self, Kind::Process, Rights::CONTROL)?.of();
+                self.stopped(target, &[ProcessState::Empty])?;
+                self.ensure_space(target)?;
+                let entry = self.load(target, memory, r.words[0], r.words[1])?;
+                self.give(me, [entry])
+            }
+            Sysno::ProcessGrant => {
+                let target = cap(self, Kind::Process, Rights::GRANT)?.of();
+                let granted = self.lookup(process, r.second)?;
+                self.stopped(target, &[ProcessState::Empty, ProcessState::Running, ProcessState::Faulted])?;
+                let rights = Rights::from_bits_truncate(r.words[0] as u16);
+                let handle = self.derive(granted, rights, r.words[1], target, true)?;
+                self.give(me, [handle.raw()])
+            }
+            Sysno::ProcessStatus => {
+                let status = self.status_of(cap(self, Kind::Process, Rights::INSPECT)?.of());
+                self.report_status(me, &status);
+                Ok(Next::Same)
+            }
+            Sysno::ProcessKill => {
+                let target: Ref<Process> = cap(self, Kind::Process, Rights::CONTROL)?.of();
+                if self.processes[target].state == ProcessState::Exited {
+                    return Ok(Next::Same);
+                }
+                self.kill(target, false, r.words[0] as i32 as i64);
+                Ok(if target == process { Next::Reschedule } else { self.await_teardown(me) })
+            }
+            Sysno::ProcessReset => self.process_reset(me, process, cap(self, Kind::Process, Rights::CONTROL)?.of()),
+
+            Sysno::ThreadCreate => self.thread_create(me, cap(self, Kind::Process, Rights::CONTROL)?.of(), r),
+            Sysno::ThreadPriority => {
+                self.thread_priority(cap(self, Kind::Thread, Rights::CONTROL)?.of(), r.words[0])
+            }
+
+            Sysno::MemoryCreate => self.memory_create(me, process, cap(self, Kind::Account, Rights::CREATE)?.of(), r),
+            Sysno::MemoryPhysical => {
+                cap(self, Kind::Machine, Rights::CREATE)?;
+                let account = second(self, Kind::Account, Rights::CREATE)?.of();
+                self.memory_physical(me, process, account, r)
+            }
+            Sysno::MemoryMap => {
+                let target = cap(self, Kind::Process, Rights::MAP)?.of();
+                self.memory_map(target, second(self, Kind::Memory, Rights::MAP)?, r)
+            }
+            Sysno::MemoryUnmap => {
+                let target: Ref<Process> = cap(self, Kind::Process, Rights::MAP)?.of();
+                let range = PageRange::claim(r.words[0], r.words[1])?;
+                let done = self.unmap(target, range, &mut { BUDGET })?;
+                Ok(if done { Next::Same } else { Next::Restart })
+            }
+            Sysno::MemoryAddress => {
+                let memory = cap(self, Kind::Memory, Rights::DMA)?.of();
+                self.memory_address(me, memory, r.words[0])
+            }
+
+            Sysno::QueueCreate => {
+                let account = cap(self, Kind::Account, Rights::CREATE)?.of();
+                let queue = self.create_queue(account, r.words[0])?;
+                self.give_new(me, process, Kind::Queue, queue.raw())
+            }
+            Sysno::EventCreate => {
+                let account = cap(self, Kind::Account, Rights::CREATE)?.of();
+                let event = self.create(account, Event::new(account))?;
+                self.give_new(me, process, Kind::Event, event.raw())
+            }
+            Sysno::EventSignal => {
+                let event = cap(self, Kind::Event, Rights::SIGNAL)?;
+                self.signal(event.of(), r.words[0]);
+                Ok(Next::Same)
+            }
+            Sysno::EventWait => self.event_wait(me, cap(self, Kind::Event, Rights::WAIT)?.of(), r),
+            Sysno::EventBind => {
+                let queue = second(self, Kind::Queue, Rights::RECEIVE)?;
+                self.bind(cap(self, Kind::Event, Rights::WAIT)?.of(), queue.of(), r.words[0])?;
+                Ok(Next::Same)
+            }
+
+            Sysno::IrqCreate => {
+                cap(self, Kind::Machine, Rights::CREATE)?;
+                let account = second(self, Kind::Account, Rights::CREATE)?.of();
+                self.irq_create(me, process, account, r)
+            }
+            Sysno::IrqBind => {
+                let event = second(self, Kind::Event, Rights::SIGNAL)?;
+                self.bind_irq(cap(self, Kind::Irq, Rights::USE)?.of(), event.of(), r.words[0]);
+                Ok(Next::Same)
+            }
+            Sysno::IrqAck => {
+                let irq: Ref<Irq> = cap(self, Kind::Irq, Rights::USE)?.of();
+                self.unmask(irq);
+                Ok(Next::Same)
+            }
+            Sysno::PortsCreate => {
+                cap(self, Kind::Machine, Rights::CREATE)?;
+                let account = second(self, Kind::Account, Rights::CREATE)?.of();
+                let range = PortRange::claim(r.words[0], r.words[1])?;
+                let ports = self.create(account, IoPorts { range, account: Some(account), caps: 0 })?;
+                self.give_new(me, process, Kind::IoPorts, ports.raw())
+            }
+            Sysno::PortsOpen => self.ports_open(process, r),
+
+            Sysno::MachineInfo => {
+                cap(self, Kind::Machine, Rights::INSPECT)?;
+                self.report_machine(me);
+                Ok(Next::Same)
+            }
+            Sysno::MachineLog => {
+                cap(self, Kind::Machine, Rights::CREATE)?;
+                self.machine_log(me, r.words[0])
+            }
+        }
+    }
+
+    /// Results into the words.
+    fn give<const N: usize>(&mut self, me: Ref<Thread>, results: [u64; N]) -> Answer {
+        let mut words = self.threads[me].words();
+        words[..N].copy_from_slice(&results);
+        self.threads[me].set_words(words);
+        Ok(Next::Same)
+    }
+
+    /// The first capability to a new object into the caller's table; without room the object goes again.
+    fn give_new(&mut self, me: Ref<Thread>, process: Ref<Process>, kind: Kind, object: u32) -> Answer {
+        match self.insert_root(process, kind, object) {
+            Ok(handle) => self.give(me, [handle.raw()]),
+            Err(error) => {
+                self.unreferenced(kind, object);
+                Err(error.into())
+            }
+        }
+    }
+
+    fn lease_copy(&mut self, process: Ref<Process>, r: &Request) -> Answer {
+        let [offset, address, length, ..] = r.words;
+        if length > MAX_COPY {
+            return Err(SysError::BadArgument.into());
+        }
+        let own = UserRange::claim(process, address, length).ok_or(SysError::BadAddress)?;
+        let reads = r.number == Sysno::LeaseRead;
+        let access = if reads { LeaseAccess::READ } else { LeaseAccess::WRITE };
+        let lent = self.lease(process, r.token, r.second.raw(), offset, length, access)?;
+        let (from, to) = if reads { (lent, own) } else { (own, lent) };
+        self.copy_user(from, to).map_err(|e| e.with_lease(reads))?;
+        Ok(Next::Same)
+    }
+
+    fn lease_to_lease(&mut self, process: Ref<Process>, r: &Request) -> Answer {
+        let [from_offset, to_offset, length, other, index, ..] = r.words;
+        if length > MAX_COPY {
+            return Err(SysError::BadArgument.into());
+        }
+        let from = self.lease(process, r.token, r.second.raw(), from_offset, length, LeaseAccess::READ)?;
+        let other = MessageId::from_raw(other);
+        let to = self.lease(process, other, index, to_offset, length, LeaseAccess::WRITE)?;
+        self.copy_user(from, to).map_err(|_| SysError::BadLease)?;
+        Ok(Next::Same)
+    }
+
+    fn thread_exit(&mut self, me: Ref<Thread>, process: Ref<Process>) -> Answer {
+        if self.processes[process].thread_count == 1 {
+            self.kill(process, false, 0);
+            return Ok(Next::Reschedule);
+        }
+        if !self.revoke_object(Kind::Thread, me.raw(), &mut { BUDGET }) {
+            return Ok(Next::Restart);
+        }
+        self.remove_thread(me);
+        Ok(Next::Reschedule)
+    }
+
+    fn account_create(&mut self, me: Ref<Thread>, cap: Cap, pages: u64) -> Answer {
+        if pages == 0 {
+            return Err(SysError::BadArgument.into());
+        }
+        let parent: Ref<Account> = cap.of();
+        let process = self.threads[me].process.ok_or(SysError::BadState)?;
+        self.accounts[parent].lend(pages)?;
+        let child = self.create(parent, Account::new(pages, Some(parent))).inspect_err(|_| {
+            self.accounts[parent].unlend(pages);
+        })?;
+        match self.insert_root(process, Kind::Account, child.raw()) {
+            Ok(handle) => self.give(me, [handle.raw()]),
+            Err(error) => {
+                self.destroy(parent, child);
+                self.accounts[parent].unlend(pages);
+                Err(error.into())
+            }
+        }
+    }
+
+    fn account_destroy(&mut self, me: Ref<Thread>, process: Ref<Process>, account: Ref<Account>) -> Answer {
+        let mut at = Some(self.processes[process].account_ref());
+        while let Some(payer) = at {
+            if payer == account {
+                return Err(SysError::BadState.into());
+            }
+            at = self.accounts[payer].parent;
+        }
+        self.doom_account(account);
+        self.threads[me].teardown = true;
+        Ok(self.await_teardown(me))
+    }
+
+    fn account_status(&mut self, me: Ref<Thread>, account: Ref<Account>) -> Answer {
+        let mut status = self.accounts[account].status();
+        (status.free, status.total) = (self.mm.free_frames(), self.mm.total_frames());
+        let usage = status.objects.map(|o| [o.pages, o.objects]);
+        let mut words: heapless::Vec<u64, 32> = heapless::Vec::new();
+        let head = [status.limit, status.used, status.lent];
+        let tail =
+            [status.memory, status.page_tables, status.cap_tables, status.other, status.free, status.total];
+        for word in head.into_iter().chain(usage.into_iter().flatten()).chain(tail) {
+            words.push(word).map_err(|_| SysError::LimitReached)?;
+        }
+        const _: () = assert!(size_of::<abi::AccountStatus>() == 8 * (3 + 18 + 6));
+        self.report(me, &words);
+        Ok(Next::Same)
+    }
+
+    fn account_process(&mut self, me: Ref<Thread>, account: Ref<Account>, after: u64) -> Answer {
+        let found = self.next_process_below(account, after);
+        if let Some(process) = found {
+            let status = self.status_of(process);
+            self.report_status(me, &status);
+        }
+        let id = found.map_or(0, |p| self.processes[p].id);
+        self.give(me, [id])
+    }
+
+    /// The process with the smallest id above `after` in the tree of accounts under `account`.
+    fn next_process_below(&mut self, account: Ref<Account>, after: u64) -> Option<Ref<Process>> {
+        let slabs = self.accounts[account].slabs;
+        let mut best: Option<(u64, Ref<Process>)> = None;
+        self.processes.for_each(&slabs.processes, |name, p| {
+            if p.id > after && best.is_none_or(|(id, _)| p.id < id) {
+                best = Some((p.id, name));
+            }
+        });
+        let mut children: heapless::Vec<Ref<Account>, 128> = heapless::Vec::new();
+        self.accounts.for_each(&slabs.accounts, |name, _| {
+            // A listing for people: of more than 128 children of one account the rest is left out.
+            let _ = children.push(name);
+        });
+        for child in children {
+            if let Some(process) = self.next_process_below(child, after) {
+                let id = self.processes[process].id;
+                best = best.filter(|(b, _)| *b < id).or(Some((id, process)));
+            }
+        }
+        best.map(|(_, name)| name)
+    }
+
+    fn process_create(&mut self, me: Ref<Thread>, account: Ref<Account>, r: &Request) -> Answer {
+        let creator = self.threads[me].process.ok_or(SysError::BadState)?;
+        let [bits, ceiling, name0, name1, ..] = r.words;
+        let event: Option<Ref<Event>> = match r.second.is_none() {
+            true => None,
+            false => Some(self.lookup(creator, r.second)?.require(Kind::Event, Rights::SIGNAL)?.of()),
+        };
+        if ceiling >= PRIORITIES as u64 || ceiling as u8 > self.processes[creator].ceiling {
+            return Err(SysError::BadArgument.into());
+        }
+        let mut name = [0; 16];
+        name[..8].copy_from_slice(&name0.to_le_bytes());
+        name[8..].copy_from_slice(&name1.to_le_bytes());
+        let process = self.new_process(account, ceiling as u8, name)?;
+        if let Some(event) = event {
+            self.watch(process, event, bits);
+        }
+        self.give_new_process(me, creator, process)
+    }
+
+    fn give_new_process(&mut self, me: Ref<Thread>, creator: Ref<Process>, process: Ref<Process>) -> Answer {
+        match self.insert_root(creator, Kind::Process, process.raw()) {
+            Ok(handle) => self.give(me, [handle.raw()]),
+            Err(error) => {
+                self.processes[process].state = ProcessState::Exited;
+                self.unreferenced(Kind::Process, process.raw());
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Makes an empty process.
+    pub(crate) fn new_process(
+        &mut self, account: Ref<Account>, ceiling: u8, name: [u8; 16],
+    ) -> Result<Ref<Process>, SysError> {
+        self.next_process += 1;
+        let process = Process {
+            id: self.next_process,
+            incarnation: 1,
+            name,
+            account: Some(account),
+            ceiling,
+            ..Process::default()
+        };
+        self.create(account, process)
+    }
+
+    /// Gives a process its page tables, if it has none.
+    pub(crate) fn ensure_space(&mut self, process: Ref<Process>) -> Result<Space, SysError> {
+        if let Some(space) = self.processes[process].space {
+            return Ok(space);
+        }
+        let account = self.processes[process].account_ref();
+        let root = self.buy(account, FrameKind::PageTable, Purpose::PageTables)?;
+        let space = self.mm.init_space(root, self.kernel_root);
+        self.processes[process].space = Some(space);
+        Ok(space)
+    }
+
+    /// Refuses with `BadState` unless the process is in one of `states` and not being torn down.
+    fn stopped(&self, process: Ref<Process>, states: &[ProcessState]) -> Result<(), SysError> {
+        let Process { state, dying, .. } = &self.processes[process];
+        (dying.is_none() && states.contains(state)).then_some(()).ok_or(SysError::BadState)
+    }
+
+    fn process_reset(&mut self, me: Ref<Thread>, own: Ref<Process>, target: Ref<Process>) -> Answer {
+        if target == own {
+            return Err(SysError::BadState.into());
+        }
+        // Made again after the teardown, the call finds the flag set and the process empty.
+        if core::mem::take(&mut self.threads[me].teardown) && self.processes[target].dying.is_none() {
+            let incarnation = self.processes[target].incarnation;
+            return self.give(me, [incarnation]);
+        }
+        self.kill(target, true, -1);
+        self.threads[me].teardown = true;
+        Ok(self.await_teardown(me))
+    }
+
+    fn thread_create(&mut self, me: Ref<Thread>, target: Ref<Process>, r: &Request) -> Answer {
+        let owner = self.threads[me].process.ok_or(SysError::BadState)?;
+        let [entry, stack, message_at, argument, priority, ..] = r.words;
+        self.stopped(target, &[ProcessState::Empty, ProcessState::Running])?;
+        if priority > self.processes[target].ceiling as u64 {
+            return Err(SysError::BadArgument.into());
+        }
+        let thread = self.new_thread(target, entry, stack, message_at, argument, priority as u8)?;
+        match self.insert_root(owner, Kind::Thread, thread.raw()) {
+            Ok(handle) => self.give(me, [handle.raw()]),
+            Err(error) => {
+                self.remove_thread(thread);
+                if self.processes[target].thread_count == 0 {
+                    self.processes[target].state = ProcessState::Empty;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Makes a thread and starts it.
+    pub(crate) fn new_thread(
+        &mut self, process: Ref<Process>, entry: u64, stack: u64, message_at: u64, argument: u64, priority: u8,
+    ) -> Result<Ref<Thread>, SysError> {
+        let user = |address: u64| (layout::USER_START..=layout::USER_END).contains(&address);
+        let page = PageRange::claim(message_at, 1)?;
+        if !user(entry) || !user(stack) {
+            return Err(SysError::BadAddress);
+        }
+        let space = self.ensure_space(process)?;
+        if self.region_at(process, page.start).is_some() || self.mm.translate(space, page.start).is_some() {
+            return Err(SysError::AddressInUse);
+        }
+        if self.processes[process].thread_count >= u16::MAX as u32 {
+            return Err(SysError::LimitReached);
+        }
+        let account = self.processes[process].account_ref();
+        let frame = self.buy(account, FrameKind::Content, Purpose::Other)?;
+        let made = self.enter_page(process, page.start, frame.address(), Protection::WRITE).and_then(|()| {
+            let thread = Thread { process: Some(process), account: Some(account), ..Thread::vacant() };
+            let thread = self.create(account, thread)?;
+            self.number(thread).inspect_err(|_| self.destroy(account, thread))?;
+            Ok(thread)
+        });
+        let thread = made.inspect_err(|_| {
+            if let Some(stale) = self.mm.unmap_page(space, page.start) {
+                self.flush(process, stale);
+            }
+            self.sell(account, frame, Purpose::Other);
+        })?;
+        let registers =
+            Registers { rip: entry, rsp: stack, rdi: argument, rflags: INITIAL_FLAGS, ..Registers::default() };
+        let sibling_next = self.processes[process].threads.replace(thread);
+        if let Some(sibling) = sibling_next {
+            self.threads[sibling].sibling_prev = Some(thread);
+        }
+        let entry = &mut self.threads[thread];
+        entry.context = Context { registers, entered: Entered::Interrupt };
+        (entry.message, entry.message_at) = (Some(frame), page.start);
+        (entry.base, entry.priority, entry.sibling_next) = (priority, priority, sibling_next);
+        let target = &mut self.processes[process];
+        entry.index = target.next_index;
+        target.next_index = target.next_index.wrapping_add(1);
+        target.thread_count += 1;
+        target.state = ProcessState::Running;
+        self.ready.push(&mut self.threads, thread);
+        Ok(thread)
+    }
+
+    fn thread_priority(&mut self, thread: Ref<Thread>, priority: u64) -> Answer {
+        let process = self.threads[thread].process.ok_or(SysError::BadState)?;
+        if priority > self.processes[process].ceiling as u64 {
+            return Err(SysError::BadArgument.into());
+        }
+        self.threads[thread].base = priority as u8;
+        if self.threads[thread].wait != Wait::Stopped {
+            self.set_priority(thread, priority as u8);
+        }
+        Ok(Next::Same)
+    }
+
+    fn memory_create(&mut self, me: Ref<Thread>, process: Ref<Process>, account: Ref<Account>, r: &Request) -> Answer {
+        let [pages, contiguous, ..] = r.words;
+        if pages == 0 || pages > MAX_PAGES || contiguous > 1 {
+            return Err(SysError::BadArgument.into());
+        }
+        let mut memory = Memory::anonymous(pages, account);
+        if contiguous == 1 {
+            self.accounts[account].charge(Purpose::Contents, pages)?;
+            let Some(first) = self.mm.take_run(pages as usize) else {
+                self.accounts[account].refund(Purpose::Contents, pages);
+                return Err(SysError::NoMemory.into());
+            };
+            memory.backing = Backing::Contiguous(first);
+        }
+        let backing = memory.backing;
+        let memory = self.create(account, memory).inspect_err(|_| {
+            if let Backing::Contiguous(first) = backing {
+                (0..pages as u32).for_each(|n| self.sell(account, Frame(first.0 + n), Purpose::Contents));
+            }
+        })?;
+        self.give_new(me, process, Kind::Memory, memory.raw())
+    }
+
+    fn memory_physical(
+        &mut self, me: Ref<Thread>, process: Ref<Process>, account: Ref<Account>, r: &Request,
+    ) -> Answer {
+        let [start, pages, ..] = r.words;
+        let end = pages.checked_mul(PAGE_SIZE).and_then(|bytes| start.checked_add(bytes));
+        let end = end.filter(|end| *end <= 1 << 52).ok_or(SysError::BadArgument)?;
+        let in_ram = self.ram.iter().any(|range| start < range.end && end > range.start);
+        if start % PAGE_SIZE != 0 || pages == 0 || pages > MAX_PAGES || in_ram {
+            return Err(SysError::BadArgument.into());
+        }
+        let memory = Memory { backing: Backing::Device(start), ..Memory::anonymous(pages, account) };
+        let memory = self.create(account, memory)?;
+        self.give_new(me, process, Kind::Memory, memory.raw())
+    }
+
+    fn memory_map(&mut self, target: Ref<Process>, memory: Cap, r: &Request) -> Answer {
+        let [address, offset, pages, protection, ..] = r.words;
+        let wanted = u16::try_from(protection).ok().and_then(Rights::from_bits).ok_or(SysError::BadArgument)?;
+        let both = Rights::WRITE | Rights::EXECUTE;
+        if !(Rights::READ | both).contains(wanted) || !wanted.contains(Rights::READ) || wanted.contains(both) {
+            return Err(SysError::BadArgument.into());
+        }
+        let memory = memory.require(Kind::Memory, wanted)?;
+        let range = PageRange::claim(address, pages)?;
+        self.stopped(target, &[ProcessState::Empty, ProcessState::Running, ProcessState::Faulted])?;
+        self.ensure_space(target)?;
+        let mut how = Protection::empty();
+        how.set(Protection::WRITE, wanted.contains(Rights::WRITE));
+        how.set(Protection::EXECUTE, wanted.contains(Rights::EXECUTE));
+        self.map(target, range, memory.of(), offset, how)?;
+        Ok(Next::Same)
+    }
+
+    fn memory_address(&mut self, me: Ref<Thread>, memory: Ref<Memory>, page: u64) -> Answer {
+        let Memory { pages, backing, .. } = self.memories[memory];
+        if page >= pages {
+            return Err(SysError::BadArgument.into());
+        }
+        let address = self.commit(memory, page)?;
+        let run = if matches!(backing, Backing::Anonymous { .. }) { 1 } else { pages - page };
+        self.give(me, [address, run])
+    }
+
+    fn event_wait(&mut self, me: Ref<Thread>, event: Ref<Event>, r: &Request) -> Answer {
+        let mask = r.words[0];
+        if mask == 0 {
+            return Err(SysError::BadArgument.into());
+        }
+        let Event { bits, waiter, queue, .. } = self.events[event];
+        if queue.is_some() || waiter.is_some() {
+            return Err(SysError::BadState.into());
+        }
+        if bits & mask != 0 {
+            self.events[event].bits &= !mask;
+            return self.give(me, [bits & mask]);
+        }
+        let deadline = self.deadline(me, r.flags)?;
+        self.block(me, Wait::Signal(event, mask), deadline);
+        self.events[event].waiter = Some(me);
+        Ok(Next::Reschedule)
+    }
+
+    fn irq_create(&mut self, me: Ref<Thread>, process: Ref<Process>, account: Ref<Account>, r: &Request) -> Answer {
+        let [line, level, ..] = r.words;
+        let gsi = match line {
+            u64::MAX => None,
+            line => Some(u32::try_from(line).map_err(|_| SysError::BadArgument)?),
+        };
+        let irq = self.create_irq(account, gsi, level == 1)?;
+        let slot = crate::machine::IrqLine(self.irqs[irq].slot);
+        let next = self.give_new(me, process, Kind::Irq, irq.raw())?;
+        if gsi.is_none() {
+            let message = self.machine.msi_message(slot);
+            let registers = &mut self.threads[me].context.registers;
+            (registers.r8, registers.r9) = (message.address, message.data.into());
+        }
+        Ok(next)
+    }
+
+    fn ports_open(&mut self, own: Ref<Process>, r: &Request) -> Answer {
+        let cap = self.lookup(own, r.first)?;
+        if !cap.rights().intersects(Rights::CONTROL | Rights::MAP) {
+            return Err(SysError::MissingRights.into());
+        }
+        let target: Ref<Process> = cap.require(Kind::Process, Rights::empty())?.of();
+        let ports: Ref<IoPorts> = self.lookup(own, r.second)?.require(Kind::IoPorts, Rights::USE)?.of();
+        let range = self.ports[ports].range;
+        if self.processes[target].ports.contains(&range) {
+            return Ok(Next::Same);
+        }
+        self.processes[target].ports.push(range).map_err(|_| SysError::LimitReached)?;
+        if self.loaded == Some(target) {
+            self.machine.open_ports(&self.processes[target].ports);
+        }
+        Ok(Next::Same)
+    }
+
+    fn machine_log(&mut self, me: Ref<Thread>, bytes: u64) -> Answer {
+        if bytes > abi::MAX_PAYLOAD as u64 {
+            return Err(SysError::BadArgument.into());
+        }
+        let page = self.threads[me].message.ok_or(SysError::BadState)?;
+        self.machine.log(&self.mm.bytes(page)[..bytes as usize]);
+        Ok(Next::Same)
+    }
+
+    /// The number of the one object of kind Machine in a slot.
+    pub(crate) const MACHINE: u32 = THE_MACHINE;
+}
+

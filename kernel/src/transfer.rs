@@ -1,0 +1,86 @@
+//! What travels beside the registers: payload and capabilities, from message page to message page.
+//!
+//! Invariants:
+//! 1. The kernel reads and writes message pages by their frames, never by a program's address.
+//! 2. A capability in a message is derived from the sender's at delivery, so that revoking the sender's removes the
+//!    receiver's, and a redelivery derives afresh.
+
+use crate::kernel::Kernel;
+use crate::machine::Machine;
+use crate::mm::Ref;
+use crate::thread::Thread;
+use abi::{CapDescriptor, Handle, MAX_CAPS, MAX_PAYLOAD, MessagePage, Rights, SysError, Tag};
+use core::mem::offset_of;
+
+const CAPS: usize = offset_of!(MessagePage, caps) / 8;
+const CAP_WORDS: usize = size_of::<CapDescriptor>() / 8;
+const RECEIVED: usize = offset_of!(MessagePage, received) / 8;
+/// Word of the message page that holds the deadline.
+pub(crate) const DEADLINE_WORD: usize = offset_of!(MessagePage, deadline) / 8;
+
+const _: () = assert!(offset_of!(MessagePage, payload) == 0);
+
+impl<M: Machine> Kernel<M> {
+    /// Word `n` of a thread's message page.
+    #[inline]
+    pub(crate) fn message_word(&self, thread: Ref<Thread>, n: usize) -> u64 {
+        self.mm.word(self.threads[thread].message.expect("a thread in use has a message page"), n)
+    }
+
+    fn cap_descriptor(&self, thread: Ref<Thread>, n: usize) -> CapDescriptor {
+        let at = CAPS + n * CAP_WORDS;
+        CapDescriptor {
+            handle: Handle::from_raw(self.message_word(thread, at)),
+            rights: self.message_word(thread, at + 1),
+            badge: self.message_word(thread, at + 2),
+        }
+    }
+
+    /// Refuses a message whose capabilities the sender does not have.
+    #[inline]
+    pub(crate) fn check_caps(&self, sender: Ref<Thread>, tag: Tag) -> Result<(), SysError> {
+        let process = self.threads[sender].process.expect("a sender has a process");
+        for n in 0..tag.caps().min(MAX_CAPS) {
+            let descriptor = self.cap_descriptor(sender, n);
+            let cap = self.lookup(process, descriptor.handle)?;
+            if descriptor.badge != 0 {
+                cap.require(abi::Kind::Queue, Rights::MINT)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies payload and derives capabilities from one thread to the other. A capability that cannot be derived (the
+    /// receiver's table is full, or the sender lost it meanwhile) arrives as `Handle::NONE`.
+    #[inline]
+    pub(crate) fn transfer(&mut self, from: Ref<Thread>, to: Ref<Thread>, tag: Tag) {
+        if tag.raw() & Tag::BODY_MASK == 0 {
+            return;
+        }
+        let source = self.threads[from].message.expect("a thread in use has a message page");
+        let target = self.threads[to].message.expect("a thread in use has a message page");
+        self.mm.copy(source, 0, target, 0, tag.payload().min(MAX_PAYLOAD));
+        let (sender, receiver) = (self.threads[from].process, self.threads[to].process);
+        let (Some(sender), Some(receiver)) = (sender, receiver) else { return };
+        for n in 0..tag.caps().min(MAX_CAPS) {
+            let descriptor = self.cap_descriptor(from, n);
+            let rights = Rights::from_bits_truncate(descriptor.rights as u16);
+            let derived = self
+                .lookup(sender, descriptor.handle)
+                .and_then(|cap| self.derive(cap, rights, descriptor.badge, receiver, false));
+            self.mm.set_word(target, RECEIVED + n, derived.unwrap_or(Handle::NONE).raw());
+        }
+    }
+
+    /// Writes a report to the payload of a thread's message page.
+    ///
+    /// # Panics
+    /// If it is longer than the payload.
+    pub(crate) fn report(&mut self, thread: Ref<Thread>, words: &[u64]) {
+        assert!(words.len() <= MAX_PAYLOAD / 8);
+        let page = self.threads[thread].message.expect("a thread in use has a message page");
+        for (n, word) in words.iter().enumerate() {
+            self.mm.set_word(page, n, *word);
+        }
+    }
+}

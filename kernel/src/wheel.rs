@@ -1,0 +1,96 @@
+//! The timer wheel: threads whose wait has a deadline. Adding, removing and finding the next one take the same few
+//! steps however many sleep (Varghese and Lauck, "Hashed and hierarchical timing wheels", 1987).
+//!
+//! Invariants:
+//! 1. A thread is in slot (level, n) where `level` is the highest group of six bits in which its deadline (in units)
+//!    differs from `now`, and n the deadline's bits of that group; so level 0 holds what ends within 64 units.
+//! 2. Nothing in the wheel ended before `now`.
+//! 3. Deadlines are rounded up: nobody wakes early.
+
+use crate::mm::{Pool, Ref};
+use crate::thread::{NEVER, Thread};
+
+/// Ticks in a unit, as a shift: 16,384 ticks, 4 to 16 microseconds on real machines.
+const UNIT: u32 = 14;
+const LEVELS: usize = 8;
+const SLOTS: usize = 64;
+
+/// Threads by deadline.
+pub struct Wheel {
+    now: u64,
+    bitmaps: [u64; LEVELS],
+    heads: [[Option<Ref<Thread>>; SLOTS]; LEVELS],
+}
+
+impl Wheel {
+    /// An empty wheel that starts at tick `now`.
+    pub fn new(now: u64) -> Wheel {
+        Wheel { now: now >> UNIT, bitmaps: [0; LEVELS], heads: [[None; SLOTS]; LEVELS] }
+    }
+
+    /// Adds a thread by its `deadline`. One without a deadline, or beyond the wheel's 300 years, is not added.
+    pub fn add(&mut self, threads: &mut Pool<Thread>, thread: Ref<Thread>) {
+        let deadline = threads[thread].deadline;
+        if deadline == NEVER {
+            return;
+        }
+        let unit = (deadline >> UNIT).saturating_add(1).max(self.now + 1);
+        let level = (unit ^ self.now).ilog2() as usize / 6;
+        if level >= LEVELS {
+            return;
+        }
+        let n = (unit >> (6 * level)) as usize % SLOTS;
+        let next = self.heads[level][n];
+        if let Some(next) = next {
+            threads[next].timer_prev = Some(thread);
+        }
+        let entry = &mut threads[thread];
+        (entry.timer_next, entry.timer_prev, entry.timer_slot) = (next, None, Some((level * SLOTS + n) as u16));
+        self.heads[level][n] = Some(thread);
+        self.bitmaps[level] |= 1 << n;
+    }
+
+    /// Takes a thread out, if it is in.
+    pub fn remove(&mut self, threads: &mut Pool<Thread>, thread: Ref<Thread>) {
+        let Some(slot) = threads[thread].timer_slot.take() else { return };
+        let (level, n) = (slot as usize / SLOTS, slot as usize % SLOTS);
+        let (next, prev) = (threads[thread].timer_next.take(), threads[thread].timer_prev.take());
+        match prev {
+            Some(prev) => threads[prev].timer_next = next,
+            None => self.heads[level][n] = next,
+        }
+        if let Some(next) = next {
+            threads[next].timer_prev = prev;
+        }
+        if self.heads[level][n].is_none() {
+            self.bitmaps[level] &= !(1 << n);
+        }
+    }
+
+    /// The tick at which `expired` is worth calling next: that of the first deadline, or an earlier one.
+    pub fn next(&self) -> Option<u64> {
+        let level = self.bitmaps.iter().position(|b| *b != 0)?;
+        let n = self.bitmaps[level].trailing_zeros() as u64;
+        let above = self.now >> (6 * level + 6) << (6 * level + 6);
+        Some((above | n << (6 * level)) << UNIT)
+    }
+
+    /// Takes one thread whose deadline has passed at tick `now`. Call it until it gives none.
+    pub fn expired(&mut self, threads: &mut Pool<Thread>, now: u64) -> Option<Ref<Thread>> {
+        while let Some(due) = self.next().filter(|due| *due <= now) {
+            let level = self.bitmaps.iter().position(|b| *b != 0)?;
+            let n = self.bitmaps[level].trailing_zeros() as usize;
+            let thread = self.heads[level][n].expect("invariant: a set bit has a thread");
+            self.now = self.now.max(due >> UNIT);
+            self.remove(threads, thread);
+            if threads[thread].deadline >> UNIT < self.now {
+                return Some(thread);
+            }
+            self.add(threads, thread);
+        }
+        if self.bitmaps.iter().all(|b| *b == 0) {
+            self.now = self.now.max(now >> UNIT);
+        }
+        None
+    }
+}
