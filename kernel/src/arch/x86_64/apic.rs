@@ -104,7 +104,7 @@ impl LocalApic {
 
     /// The counter's value for a wait of `ticks`: at least 1, at most what it holds.
     fn counts(&self, ticks: u64) -> u32 {
-        let counts = (ticks.min(self.longest) as u128 * self.rate as u128 >> 32) as u64 + 1;
+        let counts = ((ticks.min(self.longest) as u128 * self.rate as u128) >> 32) as u64 + 1;
         u32::try_from(counts).unwrap_or(u32::MAX)
     }
 

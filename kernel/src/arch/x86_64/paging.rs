@@ -164,8 +164,7 @@ impl Space<'_> {
         for range in ram {
             let below = PhysRange { start: range.start, end: range.end.min(constant.start) };
             let above = PhysRange { start: range.start.max(constant.end), end: range.end };
-            let inside =
-                PhysRange { start: range.start.max(constant.start), end: range.end.min(constant.end) };
+            let inside = PhysRange { start: range.start.max(constant.start), end: range.end.min(constant.end) };
             self.map(DIRECT_MAP + below.start, below, Flags::WRITABLE | Flags::NO_EXECUTE);
             self.map(DIRECT_MAP + inside.start, inside, Flags::NO_EXECUTE);
             self.map(DIRECT_MAP + above.start, above, Flags::WRITABLE | Flags::NO_EXECUTE);

@@ -47,7 +47,6 @@ pub fn stop() -> ! {
 
 /// The registers at an exception in the kernel, as `entry` pushes them.
 #[repr(C)]
-#[derive(Debug)]
 pub struct KernelFault {
     r15: u64,
     r14: u64,
@@ -89,15 +88,16 @@ pub unsafe extern "C" fn on_kernel_fault(fault: *const KernelFault) -> ! {
             "  vector {} code {:#x} cr2 {address:#x} cs {:#x} rflags {:#x} ss {:#x} rsp {:#x} rbp {:#x}",
             f.vector, f.code, f.cs, f.rflags, f.ss, f.rsp, f.rbp
         );
-        let registers = [
-            ("rax", f.rax), ("rbx", f.rbx), ("rcx", f.rcx), ("rdx", f.rdx), ("rsi", f.rsi), ("rdi", f.rdi),
-            ("r8", f.r8), ("r9", f.r9), ("r10", f.r10), ("r11", f.r11), ("r12", f.r12), ("r13", f.r13),
-            ("r14", f.r14), ("r15", f.r15),
-        ];
-        for (name, value) in registers {
-            let _ = write!(log, "  {name} {value:#x}");
-        }
-        let _ = writeln!(log);
+        let _ = writeln!(
+            log,
+            "  rax {:#x} rbx {:#x} rcx {:#x} rdx {:#x} rsi {:#x} rdi {:#x} r8 {:#x} r9 {:#x}",
+            f.rax, f.rbx, f.rcx, f.rdx, f.rsi, f.rdi, f.r8, f.r9
+        );
+        let _ = writeln!(
+            log,
+            "  r10 {:#x} r11 {:#x} r12 {:#x} r13 {:#x} r14 {:#x} r15 {:#x}",
+            f.r10, f.r11, f.r12, f.r13, f.r14, f.r15
+        );
         backtrace(&mut log, f.rbp);
     }
     stop()
@@ -132,7 +132,7 @@ fn backtrace(log: &mut LastWords, mut rbp: u64) {
     let (stacks, code) = (cpu::stack_addresses(), paging::code());
     let _ = write!(log, "  called from:");
     for _ in 0..MAX_FRAMES {
-        if rbp % 8 != 0 || rbp < stacks.start || rbp > stacks.end - 16 {
+        if !rbp.is_multiple_of(8) || rbp < stacks.start || rbp > stacks.end - 16 {
             break;
         }
         // SAFETY: two aligned words within the kernel's stacks, which are always mapped.

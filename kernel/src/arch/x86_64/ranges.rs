@@ -80,12 +80,12 @@ pub fn length(range: PhysRange) -> u64 {
 
 /// The whole pages within `range`.
 pub fn inward(range: PhysRange) -> PhysRange {
-    let start = range.start.checked_next_multiple_of(PAGE).unwrap_or(u64::MAX & !(PAGE - 1));
+    let start = range.start.checked_next_multiple_of(PAGE).unwrap_or(!(PAGE - 1));
     PhysRange { start, end: (range.end & !(PAGE - 1)).max(start) }
 }
 
 /// The pages that `range` touches.
 pub fn outward(range: PhysRange) -> PhysRange {
-    let end = range.end.checked_next_multiple_of(PAGE).unwrap_or(u64::MAX & !(PAGE - 1));
+    let end = range.end.checked_next_multiple_of(PAGE).unwrap_or(!(PAGE - 1));
     PhysRange { start: range.start & !(PAGE - 1), end }
 }
