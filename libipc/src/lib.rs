@@ -62,5 +62,5 @@ pub use owned::OwnedHandle;
 pub use server::{Service, serve};
 pub use startup::Startup;
 pub use stream::Stream;
-pub use termination::Termination;
+pub use termination::{Failure, Termination};
 pub use wire::Words;

@@ -44,6 +44,16 @@ pub enum RecordError {
     AnswerTooLong,
 }
 
+impl core::fmt::Display for RecordError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            RecordError::TooSmall => "the persistent memory is too small for the record",
+            RecordError::AnswerTooLong => "the answer is too long to be recorded",
+        })
+    }
+}
+impl core::error::Error for RecordError {}
+
 /// A record of the last `N` commits (at least 2), each with a state of fixed size.
 pub struct Record<'m, const N: usize> {
     memory: &'m mut [u8],

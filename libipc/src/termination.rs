@@ -31,3 +31,20 @@ impl<T: Termination, E: Display> Termination for Result<T, E> {
         }
     }
 }
+
+/// Any error, as its text: what a `main` returns that meets errors of several kinds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure(alloc::string::String);
+
+// Not itself `Display`, so that this does not overlap `From<T> for T`.
+impl<E: Display> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure(alloc::format!("{error}"))
+    }
+}
+
+impl<T: Termination> Termination for Result<T, Failure> {
+    fn report(self, program: &str) -> i32 {
+        self.map_err(|failure| failure.0).report(program)
+    }
+}

@@ -5,7 +5,10 @@
 //!     /// What it is for.
 //!     pub protocol Counter = 40 version 1;
 //!     /// What may go wrong.
-//!     error CounterError { /// At its end. Overflow = 1 => "counter overflow" }
+//!     error CounterError {
+//!         /// At its end.
+//!         Overflow = 1 => "counter overflow",
+//!     }
 //!
 //!     /// Adds to the counter; returns its value.
 //!     recorded fn add(amount: u64) -> u64 = 1;
