@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 pub const MEMBER: &str = "manifest";
 /// The queue that init itself provides: `svc`, heartbeats, power.
 pub const INIT_QUEUE: &str = "init";
+/// The service that is handed the programs' account and starts the shell.
+pub const SESSION: &str = "session";
 /// Bytes in a page: the unit of every amount of memory here.
 pub const PAGE_SIZE: u64 = 4096;
 

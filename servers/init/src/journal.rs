@@ -12,30 +12,28 @@ pub const MAX_LINES: usize = 128;
 /// Bytes of a ring.
 pub const MAX_BYTES: usize = 8 << 10;
 
-/// One service's ring of lines.
+/// One service's ring of lines. Lines are numbered over all rings, so that those of several can be told in order.
 #[derive(Default)]
 pub struct Journal {
-    lines: VecDeque<String>,
+    lines: VecDeque<(u64, String)>,
     bytes: usize,
-    first: u64,
 }
 
 impl Journal {
-    /// Adds a line.
-    pub fn push(&mut self, line: String) {
+    /// Adds a line, whose number is greater than those of all lines before.
+    pub fn push(&mut self, number: u64, line: String) {
         self.bytes += line.len();
-        self.lines.push_back(line);
+        self.lines.push_back((number, line));
         while self.lines.len() > MAX_LINES || self.bytes > MAX_BYTES {
-            let Some(oldest) = self.lines.pop_front() else { break };
+            let Some((_, oldest)) = self.lines.pop_front() else { break };
             self.bytes -= oldest.len();
-            self.first += 1;
         }
     }
 
-    /// The first line whose number is at least `number`, with its number. Lines are numbered from 0 since power-on.
+    /// The first line whose number is at least `number`, with its number.
     pub fn line(&self, number: u64) -> Option<(u64, &str)> {
-        let at = usize::try_from(number.saturating_sub(self.first)).ok()?;
-        Some((self.first + at as u64, self.lines.get(at)?.as_str()))
+        let at = self.lines.partition_point(|(known, _)| *known < number);
+        self.lines.get(at).map(|(number, line)| (*number, line.as_str()))
     }
 }
 
@@ -59,7 +57,7 @@ mod tests {
     fn lines_keep_their_numbers_when_the_oldest_go() {
         let mut journal = Journal::default();
         for n in 0..1000 {
-            journal.push(format!("line {n}"));
+            journal.push(n, format!("line {n}"));
         }
         let (first, text) = journal.line(0).expect("some are kept");
         assert_eq!((first, text), (1000 - MAX_LINES as u64, "line 872"));
@@ -70,8 +68,8 @@ mod tests {
     #[test]
     fn long_lines_push_out_old_ones_by_their_bytes() {
         let mut journal = Journal::default();
-        for _ in 0..20 {
-            journal.push("x".repeat(MAX_LINE));
+        for n in 0..20 {
+            journal.push(n, "x".repeat(MAX_LINE));
         }
         assert_eq!(journal.line(0).map(|(first, _)| first), Some(12));
     }

@@ -1,4 +1,4 @@
-//! The supervisor's logic, free of system calls.
+//! The supervisor: starts services with exactly their capabilities, restarts what dies, answers `svc`, takes the log.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 extern crate alloc;
@@ -6,7 +6,14 @@ extern crate alloc;
 pub mod acpi;
 pub mod archive;
 pub mod cmdline;
+pub mod devices;
+pub mod hardware;
 pub mod journal;
 pub mod pci;
+pub mod report;
+mod requests;
 pub mod restart;
+pub mod setup;
+pub mod supervisor;
 pub mod table;
+pub mod unit;

@@ -101,6 +101,19 @@ impl Table {
         entry.fail(now, reason);
     }
 
+    /// Service `at` cannot be started, for a reason that trying again does not change.
+    pub fn hold(&mut self, at: usize, reason: String) {
+        if let Some(entry) = self.entries.get_mut(at) {
+            entry.state = State::Held(reason);
+        }
+    }
+
+    /// The services that are held.
+    pub fn held(&self) -> impl Iterator<Item = usize> + '_ {
+        let is_held = |(_, entry): &(usize, &Entry)| matches!(entry.state, State::Held(_));
+        self.entries.iter().enumerate().filter(is_held).map(|(at, _)| at)
+    }
+
     /// Service `at` died. Does nothing where that is known already.
     pub fn died(&mut self, at: usize, now: u64, death: Death) {
         let Some(entry) = self.entries.get_mut(at) else { return };

@@ -1,0 +1,235 @@
+//! What the supervisor answers: the protocols `svc` and `log`.
+
+use crate::{
+    hardware::Exit,
+    supervisor::{NOT_ALLOWED, Supervisor},
+    table::State,
+    unit::Unit,
+};
+use abi::{MAX_PAYLOAD, MessageId};
+use alloc::{string::String, vec::Vec};
+use libipc::{
+    Context, Lease, Reply, Write,
+    answer::Answer,
+    context::now,
+    proto::{
+        log::{LogError, LogServer, Severity},
+        svc::{
+            Allowed, MemoryInfo, ProcessInfo, ServiceInfo, ServiceState, SvcError, SvcPoweroffOp, SvcRebootOp,
+            SvcRestartOp, SvcServer,
+        },
+    },
+    sys,
+};
+
+/// Bytes of an answer that its fixed parts may take.
+const ROOM: usize = MAX_PAYLOAD - 64;
+/// Bytes that the numbers of a description take at most, encoded.
+const NUMBERS: usize = 72;
+/// Bytes of the last end that are told.
+const MAX_END: usize = 200;
+
+fn require(cx: &Context, needed: Allowed) -> Result<(), SvcError> {
+    if Allowed::of_badge(cx.badge()).0.contains(needed) { Ok(()) } else { Err(SvcError::NotPermitted) }
+}
+
+/// As many items as an answer holds, the first in any case.
+fn fitting<T>(items: impl Iterator<Item = T>, size: impl Fn(&T) -> usize) -> Vec<T> {
+    let mut used = 0;
+    let fits = |item: &T| {
+        used += size(item);
+        used <= ROOM
+    };
+    items.take_while(fits).collect()
+}
+
+impl Supervisor {
+    fn service_info(&self, at: usize) -> Option<ServiceInfo> {
+        let service = self.boot.system.services.get(at)?;
+        let unit = self.units.get(at).and_then(Option::as_ref);
+        let status = unit.and_then(|unit| unit.status().ok()).unwrap_or_default();
+        let state = self.table.state(at)?;
+        let runs = matches!(state, State::Running | State::Stopping);
+        let reason = if let State::Held(reason) = state { Some(reason.as_str()) } else { self.table.last_death(at) };
+        let reason = reason.unwrap_or("");
+        Some(ServiceInfo {
+            name: service.name.clone(),
+            state: match state {
+                State::Running => ServiceState::Running,
+                State::Waiting(_) | State::Stopping => ServiceState::Waiting,
+                State::Held(_) => ServiceState::Failed,
+            },
+            process: status.id,
+            restarts: self.table.restarts(at).try_into().unwrap_or(u32::MAX),
+            uptime: if runs { sys::clock().saturating_sub(unit.map_or(0, Unit::started)) } else { 0 },
+            pages: status.pages,
+            last_end: reason[..reason.floor_char_boundary(MAX_END)].into(),
+        })
+    }
+
+    /// The oldest line with a number of at least `cookie`, of service `name` or of all.
+    fn line(&self, name: Option<usize>, cookie: u64) -> Option<(u64, usize, &str)> {
+        let of =
+            |at: usize| self.journals.get(at).and_then(|j| j.line(cookie)).map(|(number, text)| (number, at, text));
+        match name {
+            Some(at) => of(at),
+            None => (0..self.journals.len()).filter_map(of).min_by_key(|(number, ..)| *number),
+        }
+    }
+
+    /// Lines from `cookie` on, as many as `room` bytes hold; the cookie after them.
+    fn lines(&self, name: Option<usize>, mut cookie: u64, room: usize) -> (u64, String) {
+        let mut text = String::new();
+        while let Some((number, at, line)) = self.line(name, cookie) {
+            let tag = if name.is_none() { self.name(at) } else { "" };
+            let length = tag.len() + if tag.is_empty() { 0 } else { 2 } + line.len() + 1;
+            if text.len() + length > room {
+                break;
+            }
+            if !tag.is_empty() {
+                text.push_str(tag);
+                text.push_str(": ");
+            }
+            text.push_str(line);
+            text.push('\n');
+            cookie = number + 1;
+        }
+        (cookie, text)
+    }
+}
+
+impl SvcServer for Supervisor {
+    fn recall(&mut self, _: MessageId) -> Option<Answer> {
+        None
+    }
+
+    fn list(&mut self, cx: &Context, first: u32) -> Result<Reply<Vec<ServiceInfo>>, SvcError> {
+        require(cx, Allowed::INSPECT)?;
+        let services = (first as usize..self.units.len()).filter_map(|at| self.service_info(at));
+        now(fitting(services, |info| NUMBERS + info.name.len() + info.last_end.len()))
+    }
+
+    fn kill(&mut self, cx: &Context, name: &str) -> Result<Reply<()>, SvcError> {
+        require(cx, Allowed::CONTROL)?;
+        let at = self.find(name).ok_or(SvcError::NoService)?;
+        self.stop(at);
+        now(())
+    }
+
+    fn restart(&mut self, cx: &Context, name: &str) -> Result<Reply<()>, SvcError> {
+        require(cx, Allowed::CONTROL)?;
+        let at = self.find(name).ok_or(SvcError::NoService)?;
+        self.stop(at);
+        self.waiting.push((at, cx.defer::<SvcRestartOp>()));
+        Ok(Reply::Later)
+    }
+
+    fn log(
+        &mut self,
+        cx: &Context,
+        name: &str,
+        cookie: u64,
+        text: Lease<Write>,
+    ) -> Result<Reply<(u64, u64)>, SvcError> {
+        const MOST: u64 = 64 << 10;
+        require(cx, Allowed::INSPECT)?;
+        let which = match name {
+            "" => None,
+            manifest::INIT_QUEUE => Some(self.units.len()),
+            name => Some(self.find(name).ok_or(SvcError::NoService)?),
+        };
+        let (next, lines) = self.lines(which, cookie, text.len().min(MOST) as usize);
+        text.write_at(0, lines.as_bytes())?;
+        now((next, lines.len() as u64))
+    }
+
+    fn processes(&mut self, cx: &Context, after: u64) -> Result<Reply<Vec<ProcessInfo>>, SvcError> {
+        require(cx, Allowed::INSPECT)?;
+        let mut after = after;
+        let account = self.account();
+        let next = core::iter::from_fn(|| {
+            let status = account.process_after(after).ok()??;
+            after = status.id;
+            Some(status)
+        });
+        let info = |status: abi::ProcessStatus| ProcessInfo {
+            id: status.id,
+            incarnation: status.incarnation,
+            state: status.state,
+            name: text_of(&status.name),
+            threads: status.threads,
+            priority: status.priority,
+            pages: status.pages,
+            cpu_time: status.cpu_time,
+            waiting: status.waiting,
+        };
+        now(fitting(next.map(info), |info| NUMBERS + info.name.len()))
+    }
+
+    fn memory(&mut self, cx: &Context) -> Result<Reply<MemoryInfo>, SvcError> {
+        require(cx, Allowed::INSPECT)?;
+        let root = self.account().status()?;
+        let programs = self.programs.as_ref().and_then(|account| account.account().status().ok()).unwrap_or_default();
+        now(MemoryInfo {
+            total: root.total,
+            free: root.free,
+            programs_limit: programs.limit,
+            programs_used: programs.used,
+            services_used: self.units.iter().flatten().map(Unit::used).sum(),
+        })
+    }
+
+    fn uptime(&mut self, cx: &Context) -> Result<Reply<u64>, SvcError> {
+        require(cx, Allowed::INSPECT)?;
+        now(sys::clock())
+    }
+
+    fn poweroff(&mut self, cx: &Context) -> Result<Reply<()>, SvcError> {
+        require(cx, Allowed::POWER)?;
+        self.goodbyes.push(Goodbye::PowerOff(cx.defer::<SvcPoweroffOp>()));
+        self.prepare_to_leave(Exit::PowerOff);
+        Ok(Reply::Later)
+    }
+
+    fn reboot(&mut self, cx: &Context) -> Result<Reply<()>, SvcError> {
+        require(cx, Allowed::POWER)?;
+        self.goodbyes.push(Goodbye::Reboot(cx.defer::<SvcRebootOp>()));
+        self.prepare_to_leave(Exit::Reboot);
+        Ok(Reply::Later)
+    }
+}
+
+/// Somebody who asked for the machine to go down: answered only where it did not.
+pub(crate) enum Goodbye {
+    PowerOff(#[allow(dead_code, reason = "dropped, it answers")] libipc::Pending<SvcPoweroffOp>),
+    Reboot(#[allow(dead_code, reason = "dropped, it answers")] libipc::Pending<SvcRebootOp>),
+}
+
+impl Supervisor {
+    /// Ends service `at` on order; it is started again.
+    fn stop(&mut self, at: usize) {
+        if self.table.ordered(at, sys::clock())
+            && let Some(unit) = self.units.get(at).and_then(Option::as_ref)
+        {
+            // Refused only where it is dead already.
+            let _ = unit.kill();
+        }
+    }
+}
+
+impl LogServer for Supervisor {
+    fn write(&mut self, cx: &Context, _: Severity, text: &str) -> Result<Reply<()>, LogError> {
+        let (allowed, who) = Allowed::of_badge(cx.badge());
+        if !allowed.contains(Allowed::LOG) {
+            return Err(LogError::Refused(NOT_ALLOWED));
+        }
+        self.log(who as usize, text.as_bytes());
+        now(())
+    }
+}
+
+/// The text in a field that is padded with zero bytes.
+fn text_of(field: &[u8]) -> String {
+    let length = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
+    String::from_utf8_lossy(&field[..length]).into_owned()
+}

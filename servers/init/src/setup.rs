@@ -1,0 +1,195 @@
+//! From the kernel's four capabilities to a supervisor with every service ready to start.
+//!
+//! 1. Every queue is made before the first service is, so that a service can be handed the queues of those that start
+//!    later, or again.
+//! 2. A service is handed what its description names, its own process and account, and the log; nothing else.
+//! 3. What belongs to one service and cannot be had holds that service, not the system.
+
+use crate::{
+    archive,
+    cmdline::{self, Options},
+    devices::Devices,
+    hardware,
+    restart::Policy,
+    supervisor::{Provided, Supervisor},
+    table::Table,
+    unit::{Doing, Plan, StartError, Unit},
+};
+use abi::Rights;
+use alloc::{format, string::String, vec::Vec};
+use libipc::{
+    Account, Machine, Mapping, Memory, OwnedHandle, Queue, Startup, SysError, proto::svc::Allowed, spawn::Image,
+};
+use manifest::{Service, System, Use};
+
+/// What everything is made from.
+pub struct Boot {
+    /// Pays for everything.
+    pub account: Account,
+    /// The authority over the hardware.
+    pub machine: Machine,
+    /// The boot archive.
+    pub archive: Memory,
+    /// Where in the archive each service's program lies: first byte and length.
+    images: Vec<Option<(u64, u64)>>,
+    /// The system description.
+    pub system: System,
+    /// What the command line asks for.
+    pub options: Options,
+    /// The devices.
+    pub devices: Devices,
+}
+
+impl Boot {
+    /// The image of service `at`.
+    pub fn image(&self, at: usize) -> Result<Image, String> {
+        let (offset, length) =
+            self.images.get(at).copied().flatten().ok_or("its program is not in the boot archive")?;
+        Ok(Image::borrowed(self.archive, offset, length))
+    }
+}
+
+/// Sets everything up. The error is for people: the system cannot run.
+pub fn set_up(startup: &Startup<'_>) -> Result<(Supervisor, OwnedHandle), String> {
+    let missing = |name| move |_| format!("the kernel did not hand over '{name}'");
+    let account = startup.account().map_err(missing("account"))?;
+    let machine = startup.machine("machine").map_err(missing("machine"))?;
+    let archive = startup.memory("archive").map_err(missing("archive"))?;
+    let info = machine.info().map_err(|error| format!("cannot ask for the machine: {error}"))?;
+    let line = info.cmdline.get(..info.cmdline_bytes as usize).and_then(|line| core::str::from_utf8(line).ok());
+    let options = cmdline::parse(line.unwrap_or("")).map_err(|error| format!("{error}"))?;
+    let mapping = archive.map(false).map_err(|error| format!("cannot map the boot archive: {error}"))?;
+    let (system, images) = describe(&mapping, info.archive_bytes)?;
+    let power = hardware::power(machine, account, info.rsdp);
+    let devices = Devices::new(machine, account, info.rsdp);
+    let boot = Boot { account, machine, archive, images, system, options, devices };
+    let queue = account.create_queue(64).map_err(|error| format!("cannot make init's queue: {error}"))?;
+    let mut supervisor = make_services(boot, &queue, power.unwrap_or_default())?;
+    if let Err(error) = power {
+        supervisor.log_own(&format!("{error}: software cannot switch this machine off"));
+    }
+    let found = supervisor.boot.devices.found();
+    supervisor.log_own(&format!("{} services; {found}", supervisor.boot.system.services.len()));
+    Ok((supervisor, queue))
+}
+
+type Placed = Vec<Option<(u64, u64)>>;
+
+/// The system description in the archive, and where in it each service's program lies.
+fn describe(mapping: &Mapping, bytes: u64) -> Result<(System, Placed), String> {
+    let all = mapping.bytes();
+    let archive = all.get(..bytes as usize).unwrap_or(all);
+    let packed = archive::find(archive, manifest::MEMBER);
+    let packed = packed.ok_or("the boot archive holds no system description; build it with 'cargo xtask build'")?;
+    let system = System::unpack(packed.content).map_err(|error| format!("{error}"))?;
+    let place = |service: &Service| {
+        let member = archive::find(archive, &service.binary)?;
+        Some((member.offset as u64, member.content.len() as u64))
+    };
+    let images = system.services.iter().map(place).collect();
+    Ok((system, images))
+}
+
+fn make_services(mut boot: Boot, queue: &OwnedHandle, power: crate::acpi::Power) -> Result<Supervisor, String> {
+    let text = |error: SysError| format!("cannot make the services' queues: {error}");
+    let own = queue.derive(Rights::SEND | Rights::RECEIVE | Rights::MINT, 0).map_err(text)?;
+    let mut queues = alloc::vec![Provided { name: manifest::INIT_QUEUE.into(), queue: own, provider: None }];
+    for (at, service) in boot.system.services.iter().enumerate() {
+        for provided in &service.provides {
+            let queue = boot.account.create_queue(provided.ring.into()).map_err(text)?;
+            queues.push(Provided { name: provided.name.clone(), queue, provider: Some(at) });
+        }
+    }
+    let services = core::mem::take(&mut boot.system.services);
+    let policy = |service: &Service| Policy::from_ms(service.restart.backoff_ms, service.restart.backoff_max_ms);
+    let mut table = Table::new(services.iter().map(policy));
+    let status = boot.account.status().map_err(text)?;
+    boot.system.services = services;
+    let left = status.limit.saturating_sub(status.used).saturating_sub(boot.system.fixed_pages());
+    let mut units = Vec::new();
+    let mut problems = Vec::new();
+    for at in 0..boot.system.services.len() {
+        let service = boot.system.services[at].clone();
+        let made = make_service(&mut boot, at, &service, &queues, queue.queue(), left);
+        let (unit, problem) = match made {
+            Ok((unit, problem)) => (Some(unit), problem),
+            Err(error) => (None, Some(format!("{error}"))),
+        };
+        if let Some(reason) = problem {
+            problems.push(format!("{} is held: {reason}", service.name));
+            table.hold(at, reason);
+        }
+        units.push(unit);
+    }
+    let programs_pages = boot.system.programs.memory.pages(left);
+    let mut supervisor = Supervisor::new(boot, table, units, queues, power);
+    supervisor.programs_pages = programs_pages;
+    for problem in problems {
+        supervisor.log_own(&problem);
+    }
+    Ok(supervisor)
+}
+
+/// The service's unit, and why it cannot run where a device is missing.
+fn make_service(
+    boot: &mut Boot,
+    at: usize,
+    service: &Service,
+    queues: &[Provided],
+    own: Queue,
+    left: u64,
+) -> Result<(Unit, Option<String>), StartError> {
+    let plan = Plan {
+        name: &service.name,
+        pages: service.memory.pages(left),
+        priority: service.priority,
+        stack_pages: service.stack_pages.into(),
+    };
+    let mut unit = Unit::make(boot.account, &plan, own, at as u64)?;
+    unit.hand("log", own.handle(), Rights::SEND, Allowed::LOG.badge(at as u32))?;
+    for provided in queues.iter().filter(|provided| provided.provider == Some(at)) {
+        let rights = Rights::RECEIVE | Rights::MINT;
+        unit.hand(&format!("queue:{}", provided.name), provided.queue.handle(), rights, 0)?;
+    }
+    for used in &service.uses {
+        hand_use(at, used, queues, &mut unit)?;
+    }
+    for (number, memory) in service.persistent.iter().enumerate() {
+        let pages = memory.size.pages(left).max(1);
+        let made = boot.account.create_memory(pages).doing("make its lasting memory")?;
+        let rights = Rights::READ | Rights::WRITE | Rights::MAP | Rights::DMA;
+        unit.hand(&format!("persistent:{}", memory.name), made.handle(), rights, 0)?;
+        if number == 0 {
+            unit.hand("persistent", made.handle(), rights, 0)?;
+        }
+        made.leak();
+    }
+    if let Some(command) = &boot.options.exec {
+        let value = if service.name == manifest::SESSION { command.clone() } else { "1".into() };
+        unit.tell("exec", value);
+    }
+    if service.name == manifest::SESSION {
+        unit.tell("priority", format!("{}", boot.system.programs.priority));
+        unit.tell("stack", format!("{}", boot.system.programs.stack_pages));
+    }
+    let problem = boot.devices.hand(at, service, &mut unit).err().map(|error| format!("{error}"));
+    Ok((unit, problem))
+}
+
+/// Hands a service a queue that it uses. With the right to mint it makes badges of its own; without, its badge is its
+/// number plus one.
+fn hand_use(at: usize, used: &Use, queues: &[Provided], unit: &mut Unit) -> Result<(), StartError> {
+    let Some(provided) = queues.iter().find(|provided| provided.name == used.queue) else {
+        return Err(StartError::Sys("find a queue that it uses", SysError::BadArgument));
+    };
+    let mut rights = Rights::empty();
+    rights.set(Rights::SEND, used.rights.send);
+    rights.set(Rights::MINT, used.rights.mint);
+    let badge = match (used.queue.as_str(), used.rights.mint) {
+        (manifest::INIT_QUEUE, true) => Allowed::all().badge(at as u32),
+        (manifest::INIT_QUEUE, false) => (Allowed::INSPECT | Allowed::LOG).badge(at as u32),
+        (_, true) => 0,
+        (_, false) => at as u64 + 1,
+    };
+    unit.hand(&used.queue, provided.queue.handle(), rights, badge)
+}

@@ -1,0 +1,312 @@
+//! The supervisor at work: starts what is due, hears of what died, answers `svc` and takes the log.
+//!
+//! 1. It waits in one place, its own queue, and calls nobody: a server that hangs cannot hang it.
+//! 2. A service is touched only through its [`Unit`], and what becomes of it is decided by the [`Table`] alone.
+//! 3. A request is answered only to a capability whose badge allows it.
+//! 4. Calls to a service that is held are refused, so that no client waits for it in vain.
+
+use crate::{
+    acpi::Power,
+    hardware::{self, Exit},
+    journal::{self, Journal},
+    report,
+    requests::Goodbye,
+    setup::Boot,
+    table::{Death, State, Table},
+    unit::Unit,
+};
+use abi::{Delivery, Message, MessageId, ProcessState, Rights, Tag};
+use alloc::{format, string::String, vec::Vec};
+use libipc::{
+    Account, Machine, OwnedHandle, Queue, Service, SysError,
+    error::{Refusal, SYS_STATUS},
+    proto::svc::{Allowed, SvcRestartOp},
+    server, sys, wire,
+};
+
+/// How often calls to held services are looked for, nanoseconds.
+const REFUSE_EVERY: u64 = 100_000_000;
+/// How long the session may take to bring everything to the disk before the machine goes down all the same.
+const FAREWELL: u64 = 20_000_000_000;
+
+/// Posted messages between init and the session, not part of any protocol.
+pub mod notice {
+    /// The protocol number in their tags.
+    pub const PROTOCOL: u16 = 0xfffe;
+    /// init to session: bring everything to the disk; word 0 is what comes then.
+    pub const PREPARE: u16 = 1;
+    /// Session to init: done; word 0 is what comes now.
+    pub const READY: u16 = 2;
+    /// Session to init: the terminal is the shell's from now on.
+    pub const QUIET: u16 = 3;
+    /// In word 0: switch off.
+    pub const POWER_OFF: u64 = 1;
+    /// In word 0: restart.
+    pub const REBOOT: u64 = 2;
+}
+
+/// A queue that a service provides.
+pub struct Provided {
+    /// Its name.
+    pub name: String,
+    /// The queue, with all rights.
+    pub queue: OwnedHandle,
+    /// Number of the service that receives from it; `None` for init's own.
+    pub provider: Option<usize>,
+}
+
+/// The supervisor.
+pub struct Supervisor {
+    pub(crate) boot: Boot,
+    pub(crate) table: Table,
+    pub(crate) units: Vec<Option<Unit>>,
+    pub(crate) queues: Vec<Provided>,
+    pub(crate) journals: Vec<Journal>,
+    pub(crate) programs: Option<OwnedHandle>,
+    pub(crate) programs_pages: u64,
+    pub(crate) power: Power,
+    /// Restarts that somebody waits for.
+    pub(crate) waiting: Vec<(usize, libipc::Pending<SvcRestartOp>)>,
+    pub(crate) goodbyes: Vec<Goodbye>,
+    lines: u64,
+    echo: bool,
+    leaving: Option<(Exit, u64)>,
+    refuse_at: u64,
+}
+
+impl Supervisor {
+    /// Of a system that has been set up.
+    pub fn new(boot: Boot, table: Table, units: Vec<Option<Unit>>, queues: Vec<Provided>, power: Power) -> Supervisor {
+        let journals = (0..=units.len()).map(|_| Journal::default()).collect();
+        Supervisor {
+            boot,
+            table,
+            units,
+            queues,
+            journals,
+            programs: None,
+            programs_pages: 0,
+            power,
+            waiting: Vec::new(),
+            goodbyes: Vec::new(),
+            lines: 0,
+            echo: true,
+            leaving: None,
+            refuse_at: 0,
+        }
+    }
+
+    /// Serves until the machine goes down.
+    pub fn run(&mut self, queue: Queue) -> SysError {
+        let mut owed: Option<(MessageId, Message)> = None;
+        loop {
+            self.advance();
+            let deadline = self.next_deadline();
+            let received = match owed.take() {
+                None => sys::recv(queue.handle(), deadline),
+                Some((id, answer)) => sys::reply_recv(queue.handle(), id, answer, deadline),
+            };
+            match received {
+                Ok(received) => owed = server::handle(self, received),
+                Err(SysError::TimedOut) => {}
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// Does all that is due now.
+    pub fn advance(&mut self) {
+        let now = sys::clock();
+        if let Some((how, _)) = self.leaving.filter(|(_, at)| *at <= now) {
+            self.log_own(&format!(
+                "the session did not bring everything to the disk within {} s",
+                FAREWELL / 1_000_000_000
+            ));
+            self.leave(how);
+        }
+        while let Some(at) = self.table.due(now) {
+            self.start(at);
+        }
+        if self.refuse_at <= now && self.table.held().next().is_some() {
+            self.refuse_at = now + REFUSE_EVERY;
+            self.refuse_calls_to_held();
+        }
+    }
+
+    /// Starts service `at`.
+    fn start(&mut self, at: usize) {
+        if let Err(reason) = self.start_unit(at) {
+            self.log_own(&format!("{}: {reason}", self.name(at)));
+            self.table.not_started(at, sys::clock(), reason);
+            return;
+        }
+        self.table.started(at, sys::clock());
+        let answered = self.waiting.extract_if(.., |(service, _)| *service == at);
+        for (_, pending) in answered {
+            // Refused only where the caller is gone.
+            let _ = pending.answer(Ok(()));
+        }
+    }
+
+    fn start_unit(&mut self, at: usize) -> Result<(), String> {
+        if self.boot.system.services.get(at).is_some_and(|service| service.name == manifest::SESSION) {
+            self.renew_programs(at)?;
+        }
+        self.boot.devices.wake(at);
+        let image = self.boot.image(at)?;
+        let unit = self.units.get_mut(at).and_then(Option::as_mut).ok_or("it was never set up")?;
+        unit.start(&image, sys::clock()).map_err(|error| format!("{error}"))
+    }
+
+    /// Gives the session a fresh account for programs; those of an earlier session end with it.
+    fn renew_programs(&mut self, session: usize) -> Result<(), String> {
+        let text = |error: SysError| format!("cannot set memory aside for programs: {error}");
+        if let Some(old) = self.programs.take() {
+            old.account().destroy().map_err(text)?;
+        }
+        let account = self.boot.account.child(self.programs_pages).map_err(text)?;
+        let rights = Rights::CREATE | Rights::INSPECT;
+        let unit = self.units.get_mut(session).and_then(Option::as_mut).ok_or("it was never set up")?;
+        unit.hand("programs", account.handle(), rights, 0).map_err(|error| format!("{error}"))?;
+        self.programs = Some(account);
+        Ok(())
+    }
+
+    /// The end event of service `at`: it may have died, or been restarted meanwhile.
+    fn ended(&mut self, at: usize) {
+        let Some(unit) = self.units.get(at).and_then(Option::as_ref) else { return };
+        let Ok(status) = unit.status() else { return };
+        if !matches!(ProcessState::from_raw(status.state), ProcessState::Faulted | ProcessState::Exited) {
+            return;
+        }
+        self.boot.devices.silence(at);
+        self.log_own(&format!(
+            "{} (incarnation {}) died: {}",
+            self.name(at),
+            status.incarnation,
+            report::describe(&status)
+        ));
+        self.table.died(at, sys::clock(), Death { what: report::summary(&status) });
+        if let Some(State::Held(reason)) = self.table.state(at) {
+            let line = format!("{} is held: {reason}; 'svc restart {}' tries again", self.name(at), self.name(at));
+            self.log_own(&line);
+        }
+    }
+
+    fn refuse_calls_to_held(&mut self) {
+        let held: Vec<usize> = self.table.held().collect();
+        for provided in &self.queues {
+            if provided.provider.is_some_and(|service| held.contains(&service)) {
+                refuse_calls(provided.queue.queue());
+            }
+        }
+    }
+
+    /// Number of the service with this name.
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        self.boot.system.services.iter().position(|service| service.name == name)
+    }
+
+    pub(crate) fn name(&self, at: usize) -> &str {
+        self.boot.system.services.get(at).map_or(manifest::INIT_QUEUE, |service| service.name.as_str())
+    }
+
+    /// Adds a line to the log of service `at`; of init's own where there is no such service.
+    pub(crate) fn log(&mut self, at: usize, text: &[u8]) {
+        let now = sys::clock() / 1000;
+        let at = at.min(self.units.len());
+        let text = journal::clean(text);
+        if self.echo {
+            // Where the kernel refuses, there is nobody to tell.
+            let _ = self.boot.machine.log(&format!("{}: {text}\n", self.name(at)));
+        }
+        let line = format!("[{:5}.{:06}] {text}", now / 1_000_000, now % 1_000_000);
+        self.lines += 1;
+        if let Some(journal) = self.journals.get_mut(at) {
+            journal.push(self.lines, line);
+        }
+    }
+
+    /// Adds a line to init's own log.
+    pub fn log_own(&mut self, text: &str) {
+        self.log(usize::MAX, text.as_bytes());
+    }
+
+    /// Has the session bring everything to the disk, then goes down.
+    pub(crate) fn prepare_to_leave(&mut self, how: Exit) {
+        let word = match how {
+            Exit::PowerOff => notice::POWER_OFF,
+            Exit::Reboot => notice::REBOOT,
+        };
+        let message = Message { tag: Tag::new(notice::PROTOCOL, notice::PREPARE), words: [word, 0, 0, 0, 0, 0, 0, 0] };
+        let session = self.queues.iter().find(|provided| provided.name == manifest::SESSION);
+        let told = session.is_some_and(|provided| sys::post(provided.queue.handle(), message).is_ok());
+        let patience = if told { FAREWELL } else { 0 };
+        self.leaving = Some((how, sys::clock().saturating_add(patience)));
+    }
+
+    fn leave(&mut self, how: Exit) {
+        self.leaving = None;
+        self.table.stop_all();
+        hardware::leave(self.boot.machine, self.boot.account, self.power, how);
+        self.echo = true;
+        self.log_own("software cannot take this machine down; switch it off now");
+        self.goodbyes.clear();
+    }
+
+    fn noticed(&mut self, operation: u16, word: u64) {
+        match (operation, word) {
+            (notice::READY, notice::REBOOT) => self.leave(Exit::Reboot),
+            (notice::READY, _) => self.leave(Exit::PowerOff),
+            (notice::QUIET, _) => self.echo = false,
+            _ => {}
+        }
+    }
+
+    /// The account out of which everything is paid.
+    pub(crate) fn account(&self) -> Account {
+        self.boot.account
+    }
+
+    /// The authority over the hardware.
+    pub fn machine(&self) -> Machine {
+        self.boot.machine
+    }
+}
+
+/// Refuses every call that waits on `queue`.
+fn refuse_calls(queue: Queue) {
+    while let Ok(received) = sys::recv(queue.handle(), Some(0)) {
+        wire::close_received(received.message.tag);
+        if received.message.tag.delivery() == Delivery::Call {
+            // Refused only where the caller is gone.
+            let _ = sys::reply(received.id, wire::status(SYS_STATUS + SysError::Closed as u16));
+        }
+    }
+}
+
+impl Service for Supervisor {
+    libipc::protocols!(libipc::proto::svc::SvcProtocol, libipc::proto::log::LogProtocol);
+
+    fn on_event(&mut self, badge: u64, _: u64) {
+        if let Ok(at) = usize::try_from(badge) {
+            self.ended(at);
+        }
+    }
+
+    fn on_post(&mut self, badge: u64, message: Message) {
+        let (allowed, _) = Allowed::of_badge(badge);
+        if message.tag.protocol() == notice::PROTOCOL && allowed.contains(Allowed::SESSION) {
+            self.noticed(message.tag.operation(), message.words[0]);
+        }
+    }
+
+    fn next_deadline(&self) -> sys::Deadline {
+        let refuse = self.table.held().next().map(|_| self.refuse_at);
+        let leave = self.leaving.map(|(_, at)| at);
+        [self.table.next_due(), refuse, leave].into_iter().flatten().min()
+    }
+}
+
+/// The refusal of a request that the badge does not allow.
+pub(crate) const NOT_ALLOWED: Refusal = Refusal::NotAllowed;
