@@ -5,7 +5,7 @@
 //! 3. Freeing what is free, or what is metadata of the filesystem itself, is refused as corruption.
 
 use crate::bytes::{get16, get32, put16};
-use crate::crc::crc32c;
+use crate::crc::{crc32c, crc32c_change};
 use crate::disk::{BLOCK, Disk};
 use crate::error::{Error, Result};
 use crate::store::Fs;
@@ -30,6 +30,20 @@ pub(crate) struct Group {
 enum Map {
     Blocks,
     Inodes,
+}
+
+impl Map {
+    /// Where the descriptor has the bitmap's checksum: low and high half.
+    fn crc_places(self) -> (usize, usize) {
+        if self == Map::Blocks { (0x18, 0x38) } else { (0x1A, 0x3A) }
+    }
+}
+
+/// The checksum of a bitmap: a value, or by what it is to be xored.
+#[derive(Clone, Copy)]
+enum Crc {
+    Is(u32),
+    By(u32),
 }
 
 impl Group {
@@ -74,7 +88,7 @@ fn set_bits(map: &mut [u8], start: u32, len: u32, on: bool) {
 fn first_clear(map: &[u8], from: u32, end: u32) -> Option<u32> {
     let mut bit = from;
     while bit < end {
-        if bit % 8 == 0 && map[bit as usize / 8] == 0xFF {
+        if bit.is_multiple_of(8) && map[bit as usize / 8] == 0xFF {
             bit += 8;
         } else if test_bit(map, bit) {
             bit += 1;
@@ -122,17 +136,21 @@ impl<D: Disk> Fs<'_, D> {
         Ok(g)
     }
 
-    /// Writes descriptor and, where a bitmap is given, its checksum.
-    fn put_group(&mut self, group: u32, g: &Group, crcs: &[(Map, u32)]) -> Result<()> {
+    /// Writes the descriptor. The checksum of the bitmap `map` is `crc`, or, for [`Crc::By`], changes by it.
+    fn put_group(&mut self, group: u32, g: &Group, map: Map, crc: Crc) -> Result<()> {
         let (block, at) = self.desc_at(group);
         let size = self.sup.desc_size;
         let d = &mut self.cache.edit(block)?[at..at + size];
         g.write(d);
-        for &(map, crc) in crcs {
-            let (low, high) = if map == Map::Blocks { (0x18, 0x38) } else { (0x1A, 0x3A) };
-            put16(d, low, crc as u16);
+        let (low, high) = map.crc_places();
+        let (keep, crc) = match crc {
+            Crc::Is(crc) => (0, crc),
+            Crc::By(crc) => (!0, crc),
+        };
+        if self.sup.checksums {
+            put16(d, low, get16(d, low) & keep ^ crc as u16);
             if size >= 64 {
-                put16(d, high, (crc >> 16) as u16);
+                put16(d, high, get16(d, high) & keep ^ (crc >> 16) as u16);
             }
         }
         if self.sup.checksums || self.sup.old_checksums {
@@ -140,6 +158,19 @@ impl<D: Disk> Fs<'_, D> {
             put16(d, 0x1E, crc);
         }
         Ok(())
+    }
+
+    /// Changes bits that are all the other way now. Returns by how much the bitmap's checksum changes.
+    fn turn(&mut self, map: Map, block: u64, start: u32, len: u32, on: bool) -> Result<Crc> {
+        let data = self.cache.edit(block)?;
+        set_bits(data, start, len, on);
+        let end = start + len;
+        let flips = |byte: u32| (byte * 8..byte * 8 + 8).filter(|bit| (start..end).contains(bit)).fold(0, |m, bit| m | 1 << (bit % 8));
+        let (first, after) = (start / 8, end.div_ceil(8));
+        if !self.sup.checksums {
+            return Ok(Crc::By(0));
+        }
+        Ok(Crc::By(crc32c_change((first..after).map(flips), self.map_len(map).saturating_sub(after as usize))))
     }
 
     fn map_len(&self, map: Map) -> usize {
@@ -155,12 +186,15 @@ impl<D: Disk> Fs<'_, D> {
         if g.flags & uninit != 0 && (self.sup.checksums || self.sup.old_checksums) {
             self.make_bitmap(group, g, map)?;
             g.flags &= !uninit;
+            let (seed, len) = (self.sup.seed, self.map_len(map));
+            let crc = crc32c(seed, &self.cache.read(block)?[..len]);
+            self.put_group(group, g, map, Crc::Is(crc))?;
             return Ok(block);
         }
         if self.sup.checksums {
             let (dblock, at) = self.desc_at(group);
             let d = &self.cache.read(dblock)?[at..at + self.sup.desc_size];
-            let (low, high) = if map == Map::Blocks { (0x18, 0x38) } else { (0x1A, 0x3A) };
+            let (low, high) = map.crc_places();
             let wide = d.len() >= 64;
             let wanted = u32::from(get16(d, low)) | if wide { u32::from(get16(d, high)) << 16 } else { 0 };
             let (seed, len, mask) = (self.sup.seed, self.map_len(map), if wide { !0 } else { 0xFFFF });
@@ -195,14 +229,6 @@ impl<D: Disk> Fs<'_, D> {
         }
         set_bits(data, len, bits - len, true);
         Ok(())
-    }
-
-    fn map_crc(&mut self, block: u64, map: Map) -> Result<u32> {
-        if !self.sup.checksums {
-            return Ok(0);
-        }
-        let (seed, len) = (self.sup.seed, self.map_len(map));
-        Ok(crc32c(seed, &self.cache.read(block)?[..len]))
     }
 
     /// Allocates up to `want` consecutive blocks, at `goal` if possible.
@@ -244,10 +270,9 @@ impl<D: Disk> Fs<'_, D> {
                 Some((_, last)) => at = (last - start).min(u64::from(end)) as u32,
             }
         };
-        set_bits(self.cache.edit(map)?, bit, len, true);
+        let crc = self.turn(Map::Blocks, map, bit, len, true)?;
         g.free_blocks -= len;
-        let crc = self.map_crc(map, Map::Blocks)?;
-        self.put_group(group, &g, &[(Map::Blocks, crc)])?;
+        self.put_group(group, &g, Map::Blocks, crc)?;
         self.counts.blocks = self.counts.blocks.saturating_sub(u64::from(len));
         Ok(Some((start + u64::from(bit), len)))
     }
@@ -275,14 +300,13 @@ impl<D: Disk> Fs<'_, D> {
         }
         let map = self.bitmap(group, &mut g, Map::Blocks)?;
         let bit = (start - self.sup.group_start(group)) as u32;
-        let data = self.cache.edit(map)?;
+        let data = self.cache.read(map)?;
         if !(bit..bit + len).all(|b| test_bit(data, b)) {
             return Err(Error::Corrupt);
         }
-        set_bits(data, bit, len, false);
+        let crc = self.turn(Map::Blocks, map, bit, len, false)?;
         g.free_blocks += len;
-        let crc = self.map_crc(map, Map::Blocks)?;
-        self.put_group(group, &g, &[(Map::Blocks, crc)])?;
+        self.put_group(group, &g, Map::Blocks, crc)?;
         self.counts.blocks += u64::from(len);
         self.cache.free_range(start, len)
     }
@@ -303,19 +327,13 @@ impl<D: Disk> Fs<'_, D> {
             let per_group = self.sup.inodes_per_group;
             let reserved = (self.sup.first_inode - 1).saturating_sub(group.saturating_mul(per_group)).min(per_group);
             let Some(bit) = first_clear(self.cache.read(map)?, reserved, per_group) else { continue };
-            set_bits(self.cache.edit(map)?, bit, 1, true);
+            let crc = self.turn(Map::Inodes, map, bit, 1, true)?;
             g.free_inodes -= 1;
             g.directories += u32::from(directory);
             g.unused_inodes = g.unused_inodes.min(per_group - bit - 1);
-            let crc = self.map_crc(map, Map::Inodes)?;
+            self.put_group(group, &g, Map::Inodes, crc)?;
             // A group in use has a block bitmap too.
-            if g.flags & BLOCK_UNINIT != 0 {
-                let blocks = self.bitmap(group, &mut g, Map::Blocks)?;
-                let block_crc = self.map_crc(blocks, Map::Blocks)?;
-                self.put_group(group, &g, &[(Map::Inodes, crc), (Map::Blocks, block_crc)])?;
-            } else {
-                self.put_group(group, &g, &[(Map::Inodes, crc)])?;
-            }
+            self.bitmap(group, &mut g, Map::Blocks)?;
             self.counts.inodes = self.counts.inodes.saturating_sub(1);
             return Ok(group * per_group + bit + 1);
         }
@@ -327,15 +345,13 @@ impl<D: Disk> Fs<'_, D> {
         let (group, bit) = ((inode - 1) / self.sup.inodes_per_group, (inode - 1) % self.sup.inodes_per_group);
         let mut g = self.group(group)?;
         let map = self.bitmap(group, &mut g, Map::Inodes)?;
-        let data = self.cache.edit(map)?;
-        if inode < self.sup.first_inode || !test_bit(data, bit) {
+        if inode < self.sup.first_inode || !test_bit(self.cache.read(map)?, bit) {
             return Err(Error::Corrupt);
         }
-        set_bits(data, bit, 1, false);
+        let crc = self.turn(Map::Inodes, map, bit, 1, false)?;
         g.free_inodes += 1;
         g.directories = g.directories.saturating_sub(u32::from(directory));
-        let crc = self.map_crc(map, Map::Inodes)?;
-        self.put_group(group, &g, &[(Map::Inodes, crc)])?;
+        self.put_group(group, &g, Map::Inodes, crc)?;
         self.counts.inodes += 1;
         Ok(())
     }

@@ -163,20 +163,30 @@ impl<'m, D: Disk> Cache<'m, D> {
     /// [`Error::Corrupt`] for a block beyond the filesystem, [`Error::Io`], [`Error::CacheFull`].
     #[inline]
     pub fn read(&mut self, block: u64) -> Result<&[u8]> {
-        let slot = self.slot_of(block, 1)?;
+        let slot = self.slot_of(block)?;
         Ok(self.region.data(slot))
     }
 
-    /// The contents of `block`, expecting that the blocks after it, `run` in all, will be asked for next.
+    /// The contents of `block` of a file. If it must come from the disk, the `want` blocks asked for come with it; and if
+    /// the block before it is here, so that the file is probably read from end to end, some more. There are `left`.
     #[inline]
-    pub fn read_ahead(&mut self, block: u64, run: usize) -> Result<&[u8]> {
-        let slot = self.slot_of(block, run)?;
+    pub fn read_ahead(&mut self, block: u64, want: usize, left: usize) -> Result<&[u8]> {
+        let slot = match self.index.get(block) {
+            Some(slot) => {
+                self.slots[slot as usize].used = true;
+                slot
+            }
+            None => {
+                let sequential = block > 0 && self.index.get(block - 1).is_some();
+                self.fill(block, if sequential { MAX_RUN } else { want }.min(left))?
+            }
+        };
         Ok(self.region.data(slot))
     }
 
     /// The contents of `block`, whose checksum `check` tests when it comes from the disk.
     pub fn read_checked(&mut self, block: u64, check: impl Fn(&[u8]) -> bool) -> Result<&[u8]> {
-        let slot = self.slot_of(block, 1)?;
+        let slot = self.slot_of(block)?;
         if !self.slots[slot as usize].verified {
             if !check(self.region.data(slot)) {
                 return Err(Error::Corrupt);
@@ -187,13 +197,13 @@ impl<'m, D: Disk> Cache<'m, D> {
     }
 
     #[inline]
-    fn slot_of(&mut self, block: u64, run: usize) -> Result<u32> {
+    fn slot_of(&mut self, block: u64) -> Result<u32> {
         match self.index.get(block) {
             Some(slot) => {
                 self.slots[slot as usize].used = true;
                 Ok(slot)
             }
-            None => self.fill(block, run),
+            None => self.fill(block, 1),
         }
     }
 
@@ -223,13 +233,13 @@ impl<'m, D: Disk> Cache<'m, D> {
 
     /// Takes slots out of reach of `victim`; at least one, or it is an error.
     fn take_slots(&mut self, taken: &mut [u32]) -> Result<usize> {
-        for i in 0..taken.len() {
+        for (i, place) in taken.iter_mut().enumerate() {
             match self.victim(NONE) {
-                Ok(slot) => taken[i] = slot,
+                Ok(slot) => *place = slot,
                 Err(e) if i == 0 => return Err(e),
                 Err(_) => return Ok(i),
             }
-            self.slots[taken[i] as usize] = Slot { state: State::Clean, shadowed: true, ..FREE };
+            self.slots[*place as usize] = Slot { state: State::Clean, shadowed: true, ..FREE };
         }
         Ok(taken.len())
     }
@@ -267,7 +277,7 @@ impl<'m, D: Disk> Cache<'m, D> {
     /// # Errors
     /// As `read`; [`Error::CacheFull`] also if the operation becomes too large.
     pub fn edit(&mut self, block: u64) -> Result<&mut [u8]> {
-        let old = self.slot_of(block, 1)?;
+        let old = self.slot_of(block)?;
         let new = self.stage_over(block, old, true)?;
         Ok(self.region.data_mut(new))
     }

@@ -49,6 +49,39 @@ pub fn crc32c(state: u32, data: &[u8]) -> u32 {
     crc
 }
 
+/// The product of two polynomials modulo that of CRC-32C, bit-reflected as it is.
+const fn multiply(a: u32, mut b: u32) -> u32 {
+    let mut product = 0;
+    let mut bit = 1 << 31;
+    while bit != 0 {
+        if a & bit != 0 {
+            product ^= b;
+        }
+        b = if b & 1 != 0 { (b >> 1) ^ 0x82F6_3B78 } else { b >> 1 };
+        bit >>= 1;
+    }
+    product
+}
+
+/// `x` to the power of 8 times 2 to the power of the index: what 2^index zero bytes multiply a checksum by.
+static ZEROS: [u32; 16] = {
+    let mut powers = [0; 16];
+    powers[0] = 1 << 23;
+    let mut i = 1;
+    while i < 16 {
+        powers[i] = multiply(powers[i - 1], powers[i - 1]);
+        i += 1;
+    }
+    powers
+};
+
+/// By how much (to be xored) the checksum of a long buffer changes, if consecutive bytes in it are xored with `flips`,
+/// and `after` more bytes, fewer than 2^16, follow them.
+pub fn crc32c_change(flips: impl Iterator<Item = u8>, after: usize) -> u32 {
+    let crc = flips.fold(0, |crc: u32, flip| (crc >> 8) ^ TABLES[0][((crc ^ u32::from(flip)) & 0xFF) as usize]);
+    (0..16).filter(|bit| after >> bit & 1 != 0).fold(crc, |crc, bit| multiply(ZEROS[bit], crc))
+}
+
 /// CRC-16 (ANSI, reflected), which group descriptors carry when only `uninit_bg` is on.
 pub fn crc16(state: u16, data: &[u8]) -> u16 {
     let mut crc = state;
@@ -90,6 +123,17 @@ mod tests {
     #[test]
     fn crc32c_gives_the_published_check_value() {
         assert_eq!(!crc32c(!0, b"123456789"), 0xE306_9283);
+    }
+
+    #[test]
+    fn a_changed_checksum_is_that_of_the_changed_buffer() {
+        let mut data: Vec<u8> = (0..4096u32).map(|i| (i * 7 % 251) as u8).collect();
+        for (at, len) in [(0, 1), (5, 3), (4095, 1), (4000, 96), (1234, 17), (0, 4096)] {
+            let before = (data.clone(), crc32c(77, &data));
+            data[at..at + len].iter_mut().for_each(|b| *b = b.wrapping_mul(3).wrapping_add(1));
+            let change = crc32c_change((at..at + len).map(|i| before.0[i] ^ data[i]), 4096 - at - len);
+            assert_eq!(crc32c(77, &data), before.1 ^ change);
+        }
     }
 
     #[test]

@@ -57,7 +57,7 @@ fn raw(block: &[u8], at: usize, end: usize) -> Result<Raw> {
     };
     // In the blocks of a hash index the entry under which the index hides reaches to the end of the block.
     let hides = at + raw.len == BLOCK && (at == 0 && raw.inode == 0 || at == 12 && raw.name == 2);
-    let sound = raw.len >= 12 && raw.len % 4 == 0 && (at + raw.len <= end || hides) && 8 + raw.name <= raw.len;
+    let sound = raw.len >= 12 && raw.len.is_multiple_of(4) && (at + raw.len <= end || hides) && 8 + raw.name <= raw.len;
     if sound { Ok(raw) } else { Err(Error::Corrupt) }
 }
 
@@ -127,7 +127,7 @@ impl<D: Disk> Fs<'_, D> {
 
     fn dir_blocks(&self, dir: &Inode) -> Result<u32> {
         let blocks = dir.size / BLOCK as u64;
-        if dir.size % BLOCK as u64 != 0 || blocks == 0 || blocks > MAX_BLOCKS {
+        if !dir.size.is_multiple_of(BLOCK as u64) || blocks == 0 || blocks > MAX_BLOCKS {
             return Err(Error::Corrupt);
         }
         Ok(blocks as u32)

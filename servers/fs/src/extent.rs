@@ -204,11 +204,10 @@ impl<D: Disk> Fs<'_, D> {
     /// As `find`, remembering the answer.
     #[inline]
     pub(crate) fn map(&mut self, inode: &Inode, logical: u32) -> Result<Extent> {
-        if let Some(node) = self.nodes.get(inode.number) {
-            if node.extent.contains(logical) {
+        if let Some(node) = self.nodes.get(inode.number)
+            && node.extent.contains(logical) {
                 return Ok(node.extent);
             }
-        }
         let extent = self.find(inode, logical)?;
         if let Some(node) = self.nodes.get(inode.number) {
             node.extent = extent;

@@ -18,7 +18,7 @@ impl<'m> Memory<'m> {
     }
 
     /// Size in bytes.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.bytes.len()
     }
 

@@ -166,7 +166,7 @@ impl<'m> Region<'m> {
         put64(&mut h, 0, MAGIC);
         put32(&mut h, 8, VERSION);
         put32(&mut h, 12, self.layout.slots as u32);
-        put64(&mut h, 16, self.memory.len() as u64);
+        put64(&mut h, 16, self.memory.size() as u64);
         h[24..40].copy_from_slice(&identity.uuid);
         put64(&mut h, 40, identity.blocks);
         let crc = crc32c(!0, &h[..HEADER - 4]);

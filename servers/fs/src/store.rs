@@ -26,8 +26,6 @@ const MODE_DIR: u16 = 0o040_755;
 /// Largest file: block numbers in a file have 32 bits.
 const MAX_SIZE: u64 = (u32::MAX as u64) * BLOCK as u64;
 const MAX_LINKS: u16 = 65_000;
-/// Blocks asked for at once when a file is read.
-const READ_AHEAD: usize = 32;
 
 static ZEROS: [u8; BLOCK] = [0; BLOCK];
 
@@ -758,15 +756,15 @@ impl<'m, D: Disk> Fs<'m, D> {
         Ok(())
     }
 
-    /// Reads what lies in one block. `logical` is in the file.
+    /// Reads what lies in one block of the file, of `want` that will be asked for.
     #[inline]
-    fn read_part(&mut self, extent: Extent, logical: u32) -> Result<&[u8]> {
+    fn read_part(&mut self, extent: Extent, logical: u32, want: usize) -> Result<&[u8]> {
         if extent.physical == 0 || !extent.written {
             return Ok(&ZEROS);
         }
         let block = extent.physical + u64::from(logical - extent.logical);
-        let ahead = (extent.len - (logical - extent.logical)) as usize;
-        self.cache.read_ahead(block, ahead.min(READ_AHEAD))
+        let left = (extent.len - (logical - extent.logical)) as usize;
+        self.cache.read_ahead(block, want, left)
     }
 
     /// The extent that holds `logical`, and the file's size. On the common path nothing is copied but these.
@@ -795,7 +793,8 @@ impl<'m, D: Disk> Fs<'m, D> {
                 return Ok(());
             }
             let part = (BLOCK - skip).min(len - *done).min(usize::try_from(size - at).unwrap_or(usize::MAX));
-            let data = self.read_part(extent, logical)?;
+            let want = (skip + len - *done).div_ceil(BLOCK);
+            let data = self.read_part(extent, logical, want)?;
             sink(*done, &data[skip..skip + part])?;
             *done += part;
         }

@@ -103,8 +103,8 @@ impl Super {
     fn checked(mut self, first_data_block: u32) -> Result<Self> {
         let bits = (BLOCK * 8) as u32;
         let sound = first_data_block == 0
-            && (64..=bits).contains(&self.blocks_per_group) && self.blocks_per_group % 8 == 0
-            && (8..=bits).contains(&self.inodes_per_group) && self.inodes_per_group % 8 == 0
+            && (64..=bits).contains(&self.blocks_per_group) && self.blocks_per_group.is_multiple_of(8)
+            && (8..=bits).contains(&self.inodes_per_group) && self.inodes_per_group.is_multiple_of(8)
             && self.inode_size.is_power_of_two() && (128..=BLOCK).contains(&self.inode_size)
             && self.desc_size.is_power_of_two() && (32..=BLOCK).contains(&self.desc_size)
             && self.blocks >= 64 && self.blocks < 1 << 44

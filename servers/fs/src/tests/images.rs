@@ -66,12 +66,13 @@ pub fn debugfs(image: &[u8], command: &str) -> Vec<u8> {
     out.stdout
 }
 
-/// Runs a `debugfs` command that changes the image.
-pub fn debugfs_write(image: &[u8], command: &str) -> Vec<u8> {
-    let file = Scratch::new();
+/// Runs `debugfs` commands that change the image.
+pub fn debugfs_write(image: &[u8], commands: &str) -> Vec<u8> {
+    let (file, script) = (Scratch::new(), Scratch::new());
     std::fs::write(&file.0, image).expect("a scratch file");
-    let (ok, text) = run("debugfs", &["-w", "-R", command, file.path()]);
-    assert!(ok, "{text}");
+    std::fs::write(&script.0, commands).expect("a scratch file");
+    let (ok, text) = run("debugfs", &["-w", "-f", script.path(), file.path()]);
+    assert!(ok && !text.contains("rror"), "{text}");
     std::fs::read(&file.0).expect("the image")
 }
 
@@ -80,5 +81,13 @@ pub fn index_directories(image: &[u8]) -> Vec<u8> {
     let file = Scratch::new();
     std::fs::write(&file.0, image).expect("a scratch file");
     run("e2fsck", &["-fyD", file.path()]);
+    std::fs::read(&file.0).expect("the image")
+}
+
+/// The image after e2fsck has replayed its journal.
+pub fn replayed(image: &[u8]) -> Vec<u8> {
+    let file = Scratch::new();
+    std::fs::write(&file.0, image).expect("a scratch file");
+    run("e2fsck", &["-fy", "-E", "journal_only", file.path()]);
     std::fs::read(&file.0).expect("the image")
 }

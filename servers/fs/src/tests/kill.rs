@@ -1,6 +1,6 @@
 //! Death at every event: each store to the persistent memory (carried out by half), each write and flush of the disk.
 
-use super::model::{Op, Tree, apply, apply_model, difference, snapshot};
+use super::model::{Op, apply, apply_model, difference, snapshot};
 use super::*;
 
 fn workload() -> Vec<Op> {
@@ -56,18 +56,17 @@ fn run(disk: &SharedDisk, mem: &mut [u8], ops: &[Op], deaths: &[u64], wants: &[R
     died
 }
 
-fn sweep(kib: usize, image: &[u8], step: u64, second: bool) -> u64 {
-    let ops = workload();
-    let mut tree = Tree::new();
+fn sweep(kib: usize, image: &[u8], ops: &[Op], step: u64, second: bool) -> u64 {
+    let mut tree = { let (disk, mut mem) = (SharedDisk::new(image.to_vec()), memory(kib)); snapshot(&mut open(&mut mem, &disk)) };
     let wants: Vec<_> = ops.iter().zip(1..).map(|(op, id)| apply_model(&mut tree, id, op)).collect();
     let (disk, mut mem) = (SharedDisk::new(image.to_vec()), memory(kib));
-    let (_, events) = fuse::count(|| run(&disk, &mut mem, &ops, &[], &wants));
+    let (_, events) = fuse::count(|| run(&disk, &mut mem, ops, &[], &wants));
     let mut total = 0;
     for at in (0..events).step_by(step as usize) {
         let (disk, mut mem) = (SharedDisk::new(image.to_vec()), memory(kib));
         let mut rng = Rng(at);
         let deaths = if second { vec![at, rng.below(60), rng.below(60)] } else { vec![at] };
-        assert!(run(&disk, &mut mem, &ops, &deaths, &wants) > 0);
+        assert!(run(&disk, &mut mem, ops, &deaths, &wants) > 0);
         total += 1;
         let mut mem = memory(kib);
         let mut fs = open(&mut mem, &disk);
@@ -82,13 +81,13 @@ fn sweep(kib: usize, image: &[u8], step: u64, second: bool) -> u64 {
 #[test]
 fn a_death_at_any_store_or_disk_write_leaves_each_call_done_exactly_once() {
     let image = images::make(2_048, &["-N", "64"]);
-    assert!(sweep(256, &image, 1, false) > 400);
+    assert!(sweep(256, &image, &workload(), 1, false) > 400);
 }
 
 #[test]
 fn deaths_during_recovery_change_nothing() {
     let image = images::make(2_048, &["-N", "64"]);
-    assert!(sweep(256, &image, 3, true) > 100);
+    assert!(sweep(256, &image, &workload(), 3, true) > 100);
 }
 
 #[test]
@@ -108,4 +107,26 @@ fn a_call_answered_just_before_the_death_is_answered_the_same_again() {
             assert_eq!(fs.append(10 + earlier, file, &[0; 7]), Ok((earlier * 7, 7)));
         }
     }
+}
+
+/// An image with two files, each in two thousand pieces.
+fn fragmented() -> Vec<u8> {
+    let disk = SharedDisk::new(images::make(8_192, &["-N", "64"]));
+    let mut mem = memory(2048);
+    let mut fs = open(&mut mem, &disk);
+    let root = fs.root().unwrap();
+    for (n, name) in [b"a", b"b"].into_iter().enumerate() {
+        let f = fs.create(1 + n as u64, root, name, true).unwrap();
+        for i in 0..2_000u64 {
+            fs.write(10_000 * (n as u64 + 1) + i, f, (i * 811 % 2_000) * 8192, &i.to_le_bytes()).unwrap();
+        }
+    }
+    fs.close().unwrap().data()
+}
+
+#[test]
+fn deaths_while_a_file_too_large_for_one_step_is_cut_or_removed_change_nothing() {
+    let p = |s: &str| s.to_string();
+    let ops = [Op::Truncate(p("/a"), 3_000_000), Op::Create(p("/c")), Op::Rename(p("/c"), p("/b")), Op::Append(p("/b"), 9), Op::Unlink(p("/a"))];
+    assert!(sweep(256, &fragmented(), &ops, 211, true) > 5);
 }

@@ -147,3 +147,26 @@ fn a_power_cut_while_a_large_file_passes_through_a_small_cache_shows_whole_opera
     let history = record(&image, 256, &ops, false);
     cut_everywhere(&history, 61, 5);
 }
+
+#[test]
+fn a_journal_written_by_e2fsprogs_is_replayed_as_e2fsck_replays_it() {
+    let blocks = [images::Scratch::new(), images::Scratch::new()];
+    std::fs::write(&blocks[0].0, pattern(1, 5 * 4096)).unwrap();
+    // A block that begins with the journal's magic number.
+    let clash = [&[0xC0, 0x3B, 0x39, 0x98][..], &pattern(2, 4092)].concat();
+    std::fs::write(&blocks[1].0, clash).unwrap();
+    for open in ["jo", "jo -c", "jo -c -v 2"] {
+        let image = images::make(2_048, &[]);
+        let image = images::debugfs_write(&image, &format!(
+            "{open}\njw -b 1900-1904 {}\njw -b 1910 {}\njw -b 1920 {}\njw -r 1902\njc\n",
+            blocks[0].path(), blocks[1].path(), blocks[1].path(),
+        ));
+        let disk = SharedDisk::new(image.clone());
+        let mut mem = memory(256);
+        drop(super::open(&mut mem, &disk));
+        let (ours, theirs) = (disk.data(), images::replayed(&image));
+        let part = 1_890 * 4096..1_930 * 4096;
+        assert!(ours[part.clone()] == theirs[part.clone()], "{open}");
+        assert!(ours[part.clone()] != image[part], "{open}");
+    }
+}
