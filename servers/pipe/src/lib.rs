@@ -1,4 +1,4 @@
-//! The pipe server's logic, free of system calls.
+//! The pipe server: a rendezvous of writers and readers that survives its own death.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 extern crate alloc;
@@ -8,3 +8,4 @@ pub mod badge;
 mod model;
 pub mod pipes;
 pub mod record;
+pub mod server;

@@ -167,7 +167,7 @@ impl Words for &World {
     fn load(&self, at: usize) -> u64 {
         self.words[at].get()
     }
-    fn store(&self, at: usize, value: u64) {
+    fn store(&mut self, at: usize, value: u64) {
         self.step();
         self.words[at].set(value);
     }

@@ -93,12 +93,13 @@ impl<W: Words> Pipes<W> {
     /// The pipes recorded in `words`. `generation` is where the generations of a new memory begin: a number that no
     /// memory before it has reached.
     pub fn open(words: W, generation: u32) -> Pipes<W> {
-        let records = Records::open(words, generation);
+        let mut records = Records::open(words, generation);
+        let slots = 0..records.slots();
         let load = |slot| {
             let (record, sequence) = records.load(slot, generation);
             Pipe { record, sequence, writes: VecDeque::new(), reads: VecDeque::new() }
         };
-        let pipes = (0..records.slots()).map(load).collect();
+        let pipes = slots.map(load).collect();
         Pipes { records, pipes }
     }
 

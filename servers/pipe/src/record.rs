@@ -12,7 +12,7 @@ pub trait Words {
     /// Reads a word below `count`.
     fn load(&self, at: usize) -> u64;
     /// Writes a word below `count`. Stores stay in their order.
-    fn store(&self, at: usize, value: u64);
+    fn store(&mut self, at: usize, value: u64);
 }
 
 /// "pipes" and the version of the layout.
@@ -72,7 +72,7 @@ pub struct Records<W> {
 impl<W: Words> Records<W> {
     /// The records in `words`; of memory that holds none, new ones whose generations begin at `generation`.
     pub fn open(words: W, generation: u32) -> Records<W> {
-        let records = Records { words };
+        let mut records = Records { words };
         if records.words.count() < HEADER || records.words.load(0) != VERSION {
             for slot in 0..records.slots() {
                 records.erase(slot, generation);
@@ -90,7 +90,7 @@ impl<W: Words> Records<W> {
     }
 
     /// The record of `slot` and its sequence number; `generation` is for one that has to be discarded.
-    pub fn load(&self, slot: usize, generation: u32) -> (Record, u64) {
+    pub fn load(&mut self, slot: usize, generation: u32) -> (Record, u64) {
         let newest = [0, 1].into_iter().filter_map(|copy| self.copy(slot, copy)).max_by_key(|(_, sequence)| *sequence);
         newest.unwrap_or_else(|| {
             self.erase(slot, generation);
@@ -99,7 +99,7 @@ impl<W: Words> Records<W> {
     }
 
     /// Replaces the record of `slot`, whose sequence number so far is `sequence`. At once, or not at all.
-    pub fn commit(&self, slot: usize, record: &Record, sequence: &mut u64) {
+    pub fn commit(&mut self, slot: usize, record: &Record, sequence: &mut u64) {
         *sequence += 1;
         let fields = record.pack();
         let base = Self::base(slot, *sequence as usize % 2);
@@ -110,7 +110,7 @@ impl<W: Words> Records<W> {
         self.words.store(base + FIELDS + 1, seal(&fields, *sequence, slot));
     }
 
-    fn erase(&self, slot: usize, generation: u32) {
+    fn erase(&mut self, slot: usize, generation: u32) {
         self.commit(slot, &Record { generation, ..Record::default() }, &mut 0);
         self.words.store(Self::base(slot, 0) + FIELDS + 1, 0);
     }
@@ -153,7 +153,7 @@ mod tests {
         fn load(&self, at: usize) -> u64 {
             self.words[at].get()
         }
-        fn store(&self, at: usize, value: u64) {
+        fn store(&mut self, at: usize, value: u64) {
             if self.stores_left.get() > 0 {
                 self.stores_left.set(self.stores_left.get() - 1);
                 self.words[at].set(value);
@@ -180,7 +180,7 @@ mod tests {
     fn a_commit_that_is_cut_off_after_any_store_leaves_the_old_record_or_the_new_one() {
         for stores in 0..=COPY {
             let memory = memory(HEADER + 2 * SLOT);
-            let records = Records::open(&memory, 1);
+            let mut records = Records::open(&memory, 1);
             let (_, mut sequence) = records.load(1, 1);
             for n in 2..5 {
                 records.commit(1, &record(n), &mut sequence);
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_new_memory_has_closed_pipes_of_the_given_generation() {
         let memory = memory(HEADER + 3 * SLOT + 5);
-        let records = Records::open(&memory, 42);
+        let mut records = Records::open(&memory, 42);
         assert_eq!(records.slots(), 3);
         assert_eq!(records.load(2, 7).0, Record { generation: 42, ..Record::default() });
         assert_eq!(Records::open(&self::memory(3), 1).slots(), 0, "too small for any");
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn a_flipped_bit_brings_back_the_older_copy_and_two_discard_the_record() {
         let memory = memory(HEADER + SLOT);
-        let records = Records::open(&memory, 1);
+        let mut records = Records::open(&memory, 1);
         let (_, mut sequence) = records.load(0, 1);
         for n in 2..4 {
             records.commit(0, &record(n), &mut sequence);
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn another_version_discards_everything() {
         let memory = memory(HEADER + SLOT);
-        let records = Records::open(&memory, 1);
+        let mut records = Records::open(&memory, 1);
         let (_, mut sequence) = records.load(0, 1);
         records.commit(0, &record(2), &mut sequence);
         memory.words[0].set(VERSION + 1);
