@@ -51,7 +51,7 @@ pub fn run<S: System>(shell: &mut Shell<S>, arguments: &[String], streams: &Stre
         _ => Ok(0),
     };
     result.unwrap_or_else(|Wrong(status, message)| {
-        shell.complain_to(&streams.errors, &format!("{name}: {message}"));
+        streams.complain(&mut shell.system, &format!("{name}: {message}"));
         status
     })
 }
@@ -61,10 +61,10 @@ struct Wrong(i32, String);
 
 /// Writes to standard output; the status of that.
 fn print<S: System>(shell: &mut Shell<S>, name: &str, streams: &Streams<S>, text: &str) -> i32 {
-    match shell.system.write(&streams.output, text.as_bytes()) {
+    match streams.say(&mut shell.system, text) {
         Ok(()) => 0,
         Err(why) => {
-            shell.complain_to(&streams.errors, &format!("{name}: standard output: {why}"));
+            streams.complain(&mut shell.system, &format!("{name}: standard output: {why}"));
             1
         }
     }
@@ -131,7 +131,7 @@ fn export<S: System>(shell: &mut Shell<S>, operands: &[String], streams: &Stream
         let (name, value) = operand.split_once('=').map_or((operand.as_str(), None), |(name, value)| (name, Some(value)));
         let begins_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         if !begins_well || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-            shell.complain_to(&streams.errors, &format!("export: {name}: not a variable's name"));
+            streams.complain(&mut shell.system, &format!("export: {name}: not a variable's name"));
             status = 1;
             continue;
         }

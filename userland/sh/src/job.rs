@@ -5,8 +5,11 @@
 //! 2. The pipe ends of a member are hung up when it ends, so that its neighbours see the end of input.
 //! 3. A job's number is not in use by another job while it lives.
 
-use crate::system::{End, System};
-use alloc::{format, string::String, vec::Vec};
+use crate::system::{End, Launch, System};
+use alloc::{format, string::String, vec, vec::Vec};
+
+/// Writes its arguments: carries what the shell has to say into a pipe.
+const CARRIER: &str = "/bin/echo";
 
 /// One command of a pipeline.
 pub struct Member<S: System> {
@@ -18,6 +21,8 @@ pub struct Member<S: System> {
     pub number: u64,
     /// Once it has ended.
     pub status: i32,
+    /// Its process only carries a message: the status stands already.
+    pub carrying: bool,
     /// Ends of pipes that it alone uses.
     pub ends: Vec<S::Stream>,
     /// Where a message about its end goes.
@@ -31,15 +36,43 @@ impl<S: System> Member<S> {
         if let Some(process) = self.process.take() {
             system.discard(process);
         }
-        self.status = match end {
-            End::Exited(status) => status & 0xff,
+        match end {
+            _ if self.carrying => {}
+            End::Exited(status) => self.status = status & 0xff,
             End::Faulted(what, status) => {
+                self.status = status;
                 let message = format!("sh: {}: {what}\n", self.name);
-                let _ = system.write(&self.errors, message.as_bytes());
-                status
+                let errors = self.errors.clone();
+                self.tell(system, &message, &errors);
             }
-        };
-        self.hang_up(system);
+        }
+        if self.process.is_none() {
+            self.hang_up(system);
+        }
+    }
+
+    /// Writes a message of the shell's to a stream of this member. Into a pipe a process of its own carries it, which the
+    /// member becomes. Where all fails nobody can be told.
+    pub fn tell(&mut self, system: &mut S, message: &str, to: &S::Stream) {
+        if message.is_empty() {
+            return;
+        }
+        let [_, _, own_errors] = system.standard();
+        if !system.is_pipe(to) {
+            let _ = system.write(to, message.as_bytes());
+            return;
+        }
+        let arguments = vec!["echo".into(), "-n".into(), String::from(message)];
+        let (output, errors) = (to.clone(), own_errors.clone());
+        let launch =
+            Launch { name: CARRIER, arguments: &arguments, environment: &[], input: None, output, errors, jobs: &[] };
+        match system.start(launch) {
+            Ok(process) => {
+                self.process = Some(process);
+                self.carrying = true;
+            }
+            Err(_) => drop(system.write(&own_errors, message.as_bytes())),
+        }
     }
 
     /// Hangs up its pipe ends.

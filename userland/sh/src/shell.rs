@@ -11,7 +11,8 @@ use crate::job::{Job, Member, state_text};
 use crate::syntax::{self, Command, Connector, Item, Pipeline, SyntaxError, Target};
 use crate::system::{Entry, Launch, Mode, NoStart, System, Wake};
 use crate::word::Scope;
-use alloc::{borrow::ToOwned, collections::BTreeMap, format, string::String, string::ToString, vec, vec::Vec};
+use alloc::{collections::BTreeMap, format, string::String, string::ToString, vec, vec::Vec};
+use core::cell::RefCell;
 
 /// Status of a command that does not exist.
 pub const NOT_FOUND: i32 = 127;
@@ -61,10 +62,39 @@ pub struct Shell<S: System> {
 /// Input, output and errors of a command. The input of a background job is none.
 pub struct Streams<S: System> {
     input: Option<S::Stream>,
-    /// Standard output.
-    pub output: S::Stream,
-    /// Standard errors.
-    pub errors: S::Stream,
+    output: S::Stream,
+    errors: S::Stream,
+    /// What a builtin said into the pipe after it, to be carried there.
+    piped: RefCell<String>,
+}
+
+impl<S: System> Streams<S> {
+    fn new(input: Option<S::Stream>, output: S::Stream, errors: S::Stream) -> Streams<S> {
+        Streams { input, output, errors, piped: RefCell::default() }
+    }
+
+    /// Writes to standard output, for a builtin.
+    pub fn say(&self, system: &mut S, text: &str) -> Result<(), String> {
+        self.put(system, &self.output, text)
+    }
+
+    /// Writes `sh: ...` to standard errors. Where even that fails nobody can be told.
+    pub fn complain(&self, system: &mut S, message: &str) {
+        let _ = self.put(system, &self.errors, &format!("sh: {message}\n"));
+    }
+
+    fn put(&self, system: &mut S, stream: &S::Stream, text: &str) -> Result<(), String> {
+        if system.is_pipe(stream) {
+            self.piped.borrow_mut().push_str(text);
+            return Ok(());
+        }
+        system.write(stream, text.as_bytes())
+    }
+
+    /// The pipe after the command: a command writes into no other.
+    fn pipe(&self, system: &S) -> Option<S::Stream> {
+        [&self.output, &self.errors].into_iter().find(|stream| system.is_pipe(stream)).cloned()
+    }
 }
 
 /// A command ready to run.
@@ -73,8 +103,8 @@ struct Ready<S: System> {
     assignments: Vec<(String, String)>,
     streams: Streams<S>,
     ends: Vec<S::Stream>,
-    /// A redirection failed: not to be run.
-    refused: Option<i32>,
+    /// Not to be run, with this status, for this reason.
+    refused: Option<(i32, String)>,
 }
 
 impl<S: System> Shell<S> {
@@ -122,12 +152,8 @@ impl<S: System> Shell<S> {
     /// Writes `sh: ...` to the shell's own errors.
     pub fn complain(&mut self, message: &str) {
         let [_, _, errors] = self.system.standard();
-        self.complain_to(&errors, message);
-    }
-
-    /// Writes `sh: ...` to a stream. Where even that fails nobody can be told.
-    pub fn complain_to(&mut self, errors: &S::Stream, message: &str) {
-        let _ = self.system.write(errors, format!("sh: {message}\n").as_bytes());
+        // Where even that fails nobody can be told.
+        let _ = self.system.write(&errors, format!("sh: {message}\n").as_bytes());
     }
 
     fn item(&mut self, item: &Item) {
@@ -198,7 +224,7 @@ impl<S: System> Shell<S> {
         let [_, output, errors] = self.system.standard();
         let arguments = vec!["sh".into(), "-c".into(), text.into()];
         let assignments = self.variables.iter().map(|(name, variable)| (name.clone(), variable.value.clone())).collect();
-        let streams = Streams { input: None, output, errors };
+        let streams = Streams::new(None, output, errors);
         let ready = Ready { arguments, assignments, streams, ends: Vec::new(), refused: None };
         let members = vec![self.start(ready)];
         Some(Job { number: 0, text: text.into(), members })
@@ -223,24 +249,30 @@ impl<S: System> Shell<S> {
             }
         }
         self.system.lend_terminal();
-        let mut job = Job { number: 0, text: text.into(), members: Vec::new() };
-        let mut own = Vec::new();
-        for (index, command) in ready.into_iter().enumerate() {
-            if command.refused.is_none() && command.arguments.first().is_some_and(|name| builtin::is_builtin(name)) {
-                job.members.push(waiting_member(&command));
-                own.push((index, command));
-            } else {
-                let member = self.start(command);
-                job.members.push(member);
-            }
+        let several = ready.len() > 1;
+        let members = ready.into_iter().map(|command| self.member(command, several)).collect();
+        Some(Job { number: 0, text: text.into(), members })
+    }
+
+    /// Starts one command of a pipeline, or does it.
+    fn member(&mut self, command: Ready<S>, several: bool) -> Member<S> {
+        let is_builtin = command.arguments.first().is_some_and(|name| builtin::is_builtin(name));
+        if command.refused.is_some() || !is_builtin {
+            return self.start(command);
         }
-        // Builtins last: what reads their output runs by now, and what writes to them learns that they do not read.
-        for (index, mut command) in own {
-            command.streams.input = None;
-            job.members[index].status = builtin::run(self, &command.arguments, &command.streams);
-            job.members[index].hang_up(&mut self.system);
+        let mut member = new_member(&command);
+        member.status = builtin::run(self, &command.arguments, &command.streams);
+        if several {
+            // `exit` among others ends its part of the pipeline, not the shell.
+            self.exit = None;
         }
-        Some(job)
+        if let Some(pipe) = command.streams.pipe(&self.system) {
+            member.tell(&mut self.system, &command.streams.piped.borrow(), &pipe);
+        }
+        if member.process.is_none() {
+            member.hang_up(&mut self.system);
+        }
+        member
     }
 
     /// Expands the commands, opens their files and joins them with pipes.
@@ -251,7 +283,7 @@ impl<S: System> Shell<S> {
         let mut from_left: Option<S::Stream> = None;
         for (index, command) in pipeline.commands.iter().enumerate() {
             let mut ends: Vec<S::Stream> = from_left.take().into_iter().collect();
-            let mut streams = Streams { input: input.take(), output: output.clone(), errors: errors.clone() };
+            let mut streams = Streams::new(input.take(), output.clone(), errors.clone());
             let mut refused = None;
             if index + 1 < pipeline.commands.len() {
                 match self.system.pipe() {
@@ -261,15 +293,11 @@ impl<S: System> Shell<S> {
                         input = Some(read.clone());
                         from_left = Some(read);
                     }
-                    Err(why) => {
-                        self.complain(&format!("pipe: {why}"));
-                        refused = Some(NOT_EXECUTABLE);
-                    }
+                    Err(why) => refused = Some((NOT_EXECUTABLE, format!("pipe: {why}"))),
                 }
             }
             if let Err(message) = self.redirect(command, &mut streams) {
-                self.complain_to(&streams.errors, &message);
-                refused = Some(1);
+                refused = Some((1, message));
             }
             let arguments = command.words.iter().flat_map(|word| word.expand(self)).collect();
             let assignments = command.assignments.iter().map(|(name, word)| (name.clone(), word.expand_whole(self)));
@@ -302,34 +330,28 @@ impl<S: System> Shell<S> {
         Ok(())
     }
 
-    /// Starts a program; where it does not start the member has ended already.
+    /// Starts a program; where it does not start the member says so and has its status.
     fn start(&mut self, command: Ready<S>) -> Member<S> {
-        let mut member = waiting_member(&command);
-        let Some(name) = command.arguments.first().filter(|_| command.refused.is_none()) else {
-            member.status = command.refused.unwrap_or(0);
-            member.hang_up(&mut self.system);
-            return member;
+        let mut member = new_member(&command);
+        let refused = match (command.refused, command.arguments.first()) {
+            (None, Some(name)) => {
+                let environment = self.environment(command.assignments);
+                let started = start(&mut self.system, &self.jobs, name, &command.arguments, &environment, command.streams);
+                started.map(|process| {
+                    member.number = self.system.number(&process);
+                    member.process = Some(process);
+                })
+            }
+            (Some(refused), _) => Err(refused),
+            (None, None) => Ok(()),
         };
-        let environment = self.environment(command.assignments);
-        let jobs: Vec<&S::Process> =
-            self.jobs.iter().flat_map(|job| job.members.iter()).filter_map(|member| member.process.as_ref()).collect();
-        let Streams { input, output, errors } = command.streams;
-        let arguments = &command.arguments;
-        let launch = Launch { name, arguments, environment: &environment, input, output, errors, jobs: &jobs };
-        match self.system.start(launch) {
-            Ok(process) => {
-                member.number = self.system.number(&process);
-                member.process = Some(process);
-            }
-            Err(why) => {
-                let (message, status) = match why {
-                    NoStart::NotFound => ("command not found".to_owned(), NOT_FOUND),
-                    NoStart::NotExecutable(why) | NoStart::Failed(why) => (why, NOT_EXECUTABLE),
-                };
-                self.complain_to(&member.errors, &format!("{name}: {message}"));
-                member.status = status;
-                member.hang_up(&mut self.system);
-            }
+        if let Err((status, message)) = refused {
+            member.status = status;
+            let errors = member.errors.clone();
+            member.tell(&mut self.system, &format!("sh: {message}\n"), &errors);
+        }
+        if member.process.is_none() {
+            member.hang_up(&mut self.system);
         }
         member
     }
@@ -346,7 +368,7 @@ impl<S: System> Shell<S> {
     /// Variables change only where no program is named; files of its redirections are made all the same.
     fn assign(&mut self, command: &Command) {
         let [input, output, errors] = self.system.standard();
-        let mut streams = Streams { input: Some(input), output, errors };
+        let mut streams = Streams::new(Some(input), output, errors);
         self.status = match self.redirect(command, &mut streams) {
             Ok(()) => 0,
             Err(message) => {
@@ -394,12 +416,32 @@ fn complete_lines(text: &str) -> (usize, Result<syntax::Script, SyntaxError>) {
     }
 }
 
-fn waiting_member<S: System>(command: &Ready<S>) -> Member<S> {
+/// Starts a program; status and message where it does not start.
+fn start<S: System>(
+    system: &mut S,
+    jobs: &[Job<S>],
+    name: &str,
+    arguments: &[String],
+    environment: &[(String, String)],
+    streams: Streams<S>,
+) -> Result<S::Process, (i32, String)> {
+    let jobs: Vec<&S::Process> =
+        jobs.iter().flat_map(|job| job.members.iter()).filter_map(|member| member.process.as_ref()).collect();
+    let Streams { input, output, errors, .. } = streams;
+    let launch = Launch { name, arguments, environment, input, output, errors, jobs: &jobs };
+    system.start(launch).map_err(|why| match why {
+        NoStart::NotFound(why) => (NOT_FOUND, format!("{name}: {why}")),
+        NoStart::NotExecutable(why) | NoStart::Failed(why) => (NOT_EXECUTABLE, format!("{name}: {why}")),
+    })
+}
+
+fn new_member<S: System>(command: &Ready<S>) -> Member<S> {
     Member {
         name: command.arguments.first().cloned().unwrap_or_default(),
         process: None,
         number: 0,
         status: 0,
+        carrying: false,
         ends: command.ends.clone(),
         errors: command.streams.errors.clone(),
     }

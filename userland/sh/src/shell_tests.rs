@@ -72,7 +72,11 @@ impl World {
         let mut end = End::Exited(0);
         match arguments[0].as_str() {
             "echo" => {
-                if self.put(&output, &(arguments[1..].join(" ") + "\n")).is_err() {
+                let text = match &arguments[1..] {
+                    [option, words @ ..] if option == "-n" => words.join(" "),
+                    words => words.join(" ") + "\n",
+                };
+                if self.put(&output, &text).is_err() {
                     end = End::Exited(1);
                 }
             }
@@ -127,13 +131,17 @@ impl System for Fake {
     fn hang_up(&mut self, end: FakeStream) {
         self.0.borrow_mut().hung_up.push(end);
     }
+    fn is_pipe(&self, stream: &FakeStream) -> bool {
+        matches!(stream, FakeStream::Read(_) | FakeStream::Write(_))
+    }
     fn write(&mut self, stream: &FakeStream, bytes: &[u8]) -> Result<(), String> {
+        assert!(!self.is_pipe(stream), "the shell itself writes into a pipe: it could wait for ever");
         self.0.borrow_mut().put(stream, std::str::from_utf8(bytes).unwrap())
     }
     fn start(&mut self, launch: Launch<'_, Self>) -> Result<u64, NoStart> {
         let world = &mut *self.0.borrow_mut();
         match launch.name {
-            "nope" => return Err(NoStart::NotFound),
+            "nope" => return Err(NoStart::NotFound("command not found".into())),
             "text" => return Err(NoStart::NotExecutable("not an ELF file".into())),
             "big" => return Err(NoStart::Failed("out of memory".into())),
             _ => {}
@@ -239,6 +247,18 @@ fn a_pipeline_hands_text_on_and_ends() {
     assert_eq!(output("pwd | cat"), "/\n");
     assert_eq!(output("echo lost | pwd"), "/\n");
     assert_eq!(output("echo a | cd /x; pwd"), "/x\n");
+}
+
+#[test]
+fn what_the_shell_says_into_a_pipe_comes_out_of_it() {
+    assert_eq!(output("nope 2>&1 | cat"), "sh: nope: command not found\n");
+    assert_eq!(output("fault 2>&1 | cat"), "sh: fault: page fault at 0x0 (rip 0x400000)\n");
+    assert_eq!(output("cd /nope 2>&1 | cat"), "sh: cd: /nope: no such file\n");
+    assert_eq!(run("cat < nope 2>&1 | cat").2, "sh: nope: no such file\n");
+    assert_eq!(output("cat 2>&1 < nope | cat"), "sh: nope: no such file\n");
+    assert_eq!(output("pwd | status 0"), "");
+    assert_eq!(output("exit 3 | cat; echo on"), "on\n");
+    assert_eq!(run("echo a | nope 2>&1 | status 4").0, 4);
 }
 
 #[test]

@@ -16,8 +16,8 @@ pub enum Mode {
 /// Why a program did not start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoStart {
-    /// There is no such program: status 127.
-    NotFound,
+    /// There is no such program, in these words: status 127.
+    NotFound(String),
     /// There is a file, but it is no program; says why: status 126.
     NotExecutable(String),
     /// The system could not; says why: status 126.
@@ -84,6 +84,9 @@ pub trait System {
     fn pipe(&mut self) -> Result<(Self::Stream, Self::Stream), String>;
     /// Says that nobody uses this end of a pipe any more.
     fn hang_up(&mut self, end: Self::Stream);
+    /// Whether this is an end of a pipe that this shell has made. The shell itself never writes there: it would wait for
+    /// a reader that may in turn wait for the shell.
+    fn is_pipe(&self, stream: &Self::Stream) -> bool;
     /// Writes everything.
     fn write(&mut self, stream: &Self::Stream, bytes: &[u8]) -> Result<(), String>;
     /// Starts a program.

@@ -1,0 +1,24 @@
+//! Which program gets which capability beyond its streams, its directories and its own account.
+//!
+//! This table is the shell's whole policy: what is not in it, no program gets.
+
+/// Something that the shell can hand on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extra {
+    /// The supervisor: looking only, where the shell can narrow it; what exactly it allows its badge says.
+    Supervisor,
+    /// The processes of the shell's jobs, to end them.
+    Jobs,
+    /// The console's session and the maker of pipes: what a shell needs to be one.
+    Shell,
+}
+
+/// What a program of this name in `/bin` gets.
+pub fn extras(program: &str) -> &'static [Extra] {
+    match program {
+        "free" | "poweroff" | "ps" | "reboot" | "svc" | "uptime" => &[Extra::Supervisor],
+        "kill" => &[Extra::Jobs],
+        "sh" => &[Extra::Supervisor, Extra::Shell],
+        _ => &[],
+    }
+}

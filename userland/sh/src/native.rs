@@ -1,0 +1,368 @@
+//! The system under the shell: processes, streams and directories over libipc.
+//!
+//! Invariants:
+//! 1. A program gets its arguments, its streams, its directories, an account of its own, and what [`crate::environment`]
+//!    lists for it; nothing else.
+//! 2. Of its quota the shell keeps [`RESERVE`] pages back for itself, so that no job can starve it.
+//! 3. One event tells of every end and of ^C; who waits for it looks at all processes.
+
+use crate::environment::{Extra, extras};
+use crate::programs::Programs;
+use crate::stream::{Kind, SharedStream, reason};
+use crate::terminal::Terminal;
+use crate::LONGEST_SCRIPT;
+use alloc::{format, string::String, string::ToString, vec, vec::Vec};
+use libipc::abi::{FaultKind, ProcessState, ProcessStatus, layout};
+use libipc::proto::directory::OpenFlags;
+use libipc::proto::info::FileKind;
+use libipc::proto::pipe::PipeClient;
+use libipc::proto::svc::Allowed;
+use libipc::proto::FsError;
+use libipc::spawn::{Child, Command};
+use libipc::{Account, Dir, File, Handle, OwnedHandle, Queue, Rights, Startup, Stream, sys};
+use sh::system::{End, Entry, Launch, Mode, NoStart, System, Wake};
+
+/// Bit of the event: a process has ended.
+const ENDED: u64 = 1;
+/// Bit of the event: ^C was pressed.
+const INTERRUPT: u64 = 2;
+/// Pages of the quota that no program gets.
+const RESERVE: u64 = 192;
+/// Pages that a program gets, where they are there: 4 MiB.
+const QUOTA: u64 = 1024;
+/// Pages without which no program starts.
+const LEAST: u64 = 96;
+/// Where programs are looked up.
+const BIN: &str = "/bin/";
+
+/// The system.
+pub struct Native {
+    account: Account,
+    event: OwnedHandle,
+    streams: [SharedStream; 3],
+    root: Dir,
+    cwd: Dir,
+    own_cwd: Option<OwnedHandle>,
+    here: String,
+    terminal: Option<Terminal>,
+    pipes: Option<PipeClient>,
+    supervisor: Option<Handle>,
+    programs: Programs,
+    number: u64,
+    priority: u8,
+}
+
+impl Native {
+    /// Over the capabilities that the shell was handed. The error is for people.
+    pub fn new(startup: &Startup<'_>) -> Result<Native, String> {
+        let account = startup.account().map_err(|missing| missing.to_string())?;
+        let event = account.create_event().map_err(|error| format!("cannot make an event: {error}"))?;
+        let status = startup.process().ok().and_then(|process| process.status().ok()).unwrap_or_default();
+        let queue = |name| startup.queue(name).ok();
+        let root = queue("root").or(queue("cwd")).ok_or("was handed no directory")?;
+        let terminal = queue("console").map(|queue| Terminal::new(queue, event.event(), INTERRUPT));
+        Ok(Native {
+            account,
+            streams: ["stdin", "stdout", "stderr"].map(|name| SharedStream::borrowed(queue(name))),
+            root: Dir::new(root),
+            cwd: Dir::new(queue("cwd").unwrap_or(root)),
+            own_cwd: None,
+            here: startup.env("pwd").unwrap_or("/").into(),
+            terminal,
+            pipes: queue("pipe").map(PipeClient::new),
+            supervisor: startup.handle("svc").or(startup.handle("init")),
+            programs: Programs::default(),
+            number: status.id,
+            priority: u8::try_from(status.priority).unwrap_or(0),
+            event,
+        })
+    }
+
+    /// The number of the shell's own process.
+    pub fn own_number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether there is somebody to type.
+    pub fn has_terminal(&self) -> bool {
+        self.terminal.is_some()
+    }
+
+    fn at(&self, path: &str) -> Dir {
+        if path.starts_with('/') { self.root } else { self.cwd }
+    }
+
+    /// The text of a script.
+    pub fn script(&self, path: &str) -> Result<String, String> {
+        let why = |error: FsError| String::from(reason(&error));
+        let (handle, info) = self.at(path).open_any(path, OpenFlags::READ).map_err(why)?;
+        if info.kind == FileKind::Directory {
+            return Err(why(FsError::IsDirectory));
+        }
+        if info.size > LONGEST_SCRIPT {
+            return Err("too long for a script".into());
+        }
+        let mut text = Vec::new();
+        File::new(handle).read_to_end(&mut text).map_err(why)?;
+        String::from_utf8(text).map_err(|_| "not a text".into())
+    }
+
+    /// How many pages a program may have. A shell gets more, as it shares them with programs of its own.
+    fn quota(&self, is_shell: bool) -> Result<u64, NoStart> {
+        let status = self.account.status().map_err(|error| NoStart::Failed(error.text().into()))?;
+        let left = status.limit.saturating_sub(status.used).saturating_sub(RESERVE);
+        let pages = if is_shell { left / 2 } else { QUOTA.min(left / 2) };
+        if pages < LEAST {
+            return Err(NoStart::Failed("out of memory: too many programs run".into()));
+        }
+        Ok(pages)
+    }
+
+    fn command(&self, launch: &Launch<'_, Self>, program: &str) -> Result<Command, NoStart> {
+        let mut command = Command::new(launch.arguments.first().map_or(launch.name, String::as_str));
+        command.args(launch.arguments.iter().skip(1).map(String::as_str));
+        command.env("pwd", &self.here);
+        for (name, value) in launch.environment {
+            command.env(name, value);
+        }
+        let mut stream = |name: &str, stream: Option<&SharedStream>| {
+            if let Some(queue) = stream.and_then(SharedStream::queue) {
+                command.grant(name, queue.handle(), Rights::SEND);
+            }
+        };
+        stream("stdin", launch.input.as_ref());
+        stream("stdout", Some(&launch.output));
+        stream("stderr", Some(&launch.errors));
+        command.grant("root", self.root.queue().handle(), Rights::SEND);
+        command.grant("cwd", self.cwd.queue().handle(), Rights::SEND);
+        for extra in program.strip_prefix(BIN).map_or(&[][..], extras) {
+            self.grant_extra(&mut command, *extra, program, launch);
+        }
+        let is_shell = extras(program.strip_prefix(BIN).unwrap_or_default()).contains(&Extra::Shell);
+        command.memory(self.quota(is_shell)?).priority(self.priority).on_end(self.event.event(), ENDED);
+        Ok(command)
+    }
+
+    fn grant_extra(&self, command: &mut Command, extra: Extra, program: &str, launch: &Launch<'_, Self>) {
+        match extra {
+            Extra::Supervisor => {
+                if let Some(handle) = self.supervisor {
+                    let (rights, badge) = narrowed(handle, program);
+                    command.grant_minted("svc", handle, rights, badge);
+                }
+            }
+            Extra::Jobs => {
+                for child in launch.jobs {
+                    let name = format!("process:{}", self.number(child));
+                    command.grant(&name, child.process().handle(), Rights::CONTROL);
+                }
+            }
+            Extra::Shell => {
+                // Without input of its own it is no shell for a person.
+                if let Some(terminal) = self.terminal.as_ref().filter(|_| launch.input.is_some()) {
+                    command.grant("console", terminal.queue().handle(), Rights::SEND);
+                }
+                if let Some(pipes) = self.pipes {
+                    command.grant("pipe", pipes.queue().handle(), Rights::SEND);
+                }
+            }
+        }
+    }
+}
+
+/// Rights and badge of the supervisor's capability for a program: no more than it needs, where the shell may mint; else
+/// as the shell has it.
+fn narrowed(handle: Handle, program: &str) -> (Rights, u64) {
+    let needs = match program.strip_prefix(BIN) {
+        Some("free" | "ps" | "uptime") => Allowed::INSPECT,
+        Some("svc") => Allowed::INSPECT | Allowed::CONTROL,
+        Some("poweroff" | "reboot") => Allowed::POWER,
+        _ => return (Rights::SEND | Rights::MINT, 0),
+    };
+    match sys::inspect(handle) {
+        Ok(known) if known.rights.contains(Rights::MINT) => {
+            let (allowed, who) = Allowed::of_badge(known.badge);
+            (Rights::SEND, (allowed & needs).badge(who))
+        }
+        _ => (Rights::SEND, 0),
+    }
+}
+
+/// The status that stands for a fault: 128 and the number that the signal has elsewhere.
+fn fault_status(kind: FaultKind) -> i32 {
+    128 + match kind {
+        FaultKind::InvalidInstruction => 4,
+        FaultKind::Debug => 5,
+        FaultKind::Divide | FaultKind::FloatingPoint => 8,
+        FaultKind::NoMemory => 9,
+        FaultKind::Page | FaultKind::Protection => 11,
+        FaultKind::None | FaultKind::Other => 7,
+    }
+}
+
+/// A fault in words, with the place where it happened.
+fn fault_text(status: &ProcessStatus) -> String {
+    let fault = &status.fault;
+    let kind = FaultKind::from_raw(fault.kind);
+    let place = format!("(rip {:#x})", fault.registers.rip);
+    let areas = layout::THREAD_AREAS..layout::USER_END;
+    match kind {
+        FaultKind::Page if areas.contains(&fault.address) => format!("stack overflow at {:#x} {place}", fault.address),
+        FaultKind::Page | FaultKind::NoMemory => format!("{} at {:#x} {place}", kind.text(), fault.address),
+        kind => format!("{} {place}", kind.text()),
+    }
+}
+
+/// The path without `.`, `..` and empty components.
+fn normal(here: &str, path: &str) -> String {
+    let start = if path.starts_with('/') { "" } else { here };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in start.split('/').chain(path.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+impl System for Native {
+    type Stream = SharedStream;
+    type Process = Child;
+
+    fn standard(&self) -> [SharedStream; 3] {
+        self.streams.clone()
+    }
+
+    fn open(&mut self, path: &str, mode: Mode) -> Result<SharedStream, String> {
+        // Always at the end, so that several who write to the same file follow each other.
+        let write = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::APPEND;
+        let flags = match mode {
+            Mode::Read => OpenFlags::READ,
+            Mode::Append => write,
+            Mode::Truncate => write | OpenFlags::TRUNCATE,
+        };
+        let why = |error: FsError| String::from(reason(&error));
+        if path.is_empty() {
+            return Err(why(FsError::NotFound));
+        }
+        let (handle, info) = self.at(path).open_any(path, flags).map_err(why)?;
+        if info.kind == FileKind::Directory {
+            return Err(why(FsError::IsDirectory));
+        }
+        Ok(SharedStream::owned(handle, Kind::Plain))
+    }
+
+    fn pipe(&mut self) -> Result<(SharedStream, SharedStream), String> {
+        let pipes = self.pipes.ok_or("this shell was handed no maker of pipes")?;
+        let (read, write) = pipes.create().map_err(|error| String::from(reason(&error)))?;
+        Ok((SharedStream::owned(read, Kind::ReadEnd), SharedStream::owned(write, Kind::WriteEnd)))
+    }
+
+    fn hang_up(&mut self, end: SharedStream) {
+        let Some(client) = end.queue().map(PipeClient::new) else { return };
+        // Refused only where the pipe is gone, which is what was wanted.
+        let _ = match end.kind() {
+            Kind::ReadEnd => client.close_read(),
+            Kind::WriteEnd => client.close_write(),
+            Kind::Plain => Ok(()),
+        };
+    }
+
+    fn is_pipe(&self, stream: &SharedStream) -> bool {
+        stream.kind() != Kind::Plain
+    }
+
+    fn write(&mut self, stream: &SharedStream, bytes: &[u8]) -> Result<(), String> {
+        let Some(queue) = stream.queue() else { return Ok(()) };
+        Stream::borrowed(queue).write_all(bytes).map_err(|error| String::from(reason(&error)))
+    }
+
+    fn start(&mut self, launch: Launch<'_, Self>) -> Result<Child, NoStart> {
+        let is_path = launch.name.contains('/');
+        if launch.name.is_empty() {
+            return Err(NoStart::NotFound("command not found".into()));
+        }
+        let program = if is_path { normal(&self.here, launch.name) } else { format!("{BIN}{}", launch.name) };
+        let (start, path) = if is_path { (self.at(launch.name), launch.name) } else { (self.root, program.as_str()) };
+        let image = self.programs.image(start, path, self.account).map_err(|why| match why {
+            NoStart::NotFound(_) if !is_path => NoStart::NotFound("command not found".into()),
+            why => why,
+        })?;
+        let command = self.command(&launch, &program)?;
+        command.spawn(&image, self.account).map_err(|error| match error {
+            libipc::spawn::SpawnError::Image(_) => NoStart::NotExecutable(error.to_string()),
+            error => NoStart::Failed(error.to_string()),
+        })
+    }
+
+    fn number(&self, process: &Child) -> u64 {
+        process.status().map_or(0, |status| status.id)
+    }
+
+    fn ended(&mut self, process: &Child) -> Option<End> {
+        let Ok(status) = process.status() else { return Some(End::Exited(sh::shell::NOT_EXECUTABLE)) };
+        match ProcessState::from_raw(status.state) {
+            ProcessState::Empty | ProcessState::Running => None,
+            ProcessState::Exited => Some(End::Exited(status.exit as i32)),
+            ProcessState::Faulted => {
+                let kind = FaultKind::from_raw(status.fault.kind);
+                Some(End::Faulted(fault_text(&status), fault_status(kind)))
+            }
+        }
+    }
+
+    fn kill(&mut self, process: &Child, status: i32) {
+        // Refused only where it has ended already.
+        let _ = process.process().kill(status);
+    }
+
+    fn discard(&mut self, process: Child) {
+        drop(process);
+    }
+
+    fn wait(&mut self) -> Wake {
+        match self.event.event().wait(ENDED | INTERRUPT, sys::NEVER) {
+            Ok(bits) if bits & INTERRUPT != 0 => Wake::Interrupt,
+            _ => Wake::Change,
+        }
+    }
+
+    fn enter(&mut self, path: &str) -> Result<(), String> {
+        let handle = self.root.open_dir(path).map_err(|error| String::from(reason(&error)))?;
+        self.cwd = Dir::new(handle.queue());
+        self.own_cwd = Some(handle);
+        self.here = path.into();
+        Ok(())
+    }
+
+    fn entries(&mut self, directory: &str) -> Option<Vec<Entry>> {
+        let path = if directory.is_empty() { "." } else { directory };
+        let entries = self.at(path).list(path).ok()?;
+        let named = entries.into_iter().filter(|entry| entry.name != "." && entry.name != "..");
+        Some(named.map(|entry| Entry { name: entry.name, is_dir: entry.kind == FileKind::Directory }).collect())
+    }
+
+    fn lend_terminal(&mut self) {
+        if let Some(terminal) = &mut self.terminal {
+            // A ^C from before has nothing to do with what comes.
+            let _ = self.event.event().wait(INTERRUPT, Some(0));
+            terminal.lend(self.event.event(), INTERRUPT);
+        }
+    }
+
+    fn claim_terminal(&mut self) {
+        if let Some(terminal) = &mut self.terminal {
+            terminal.claim();
+        }
+    }
+
+    fn read_terminal(&mut self) -> Option<Vec<u8>> {
+        let queue: Queue = self.streams[0].queue()?;
+        let mut buffer = vec![0; 256];
+        let read = Stream::borrowed(queue).read(&mut buffer).ok().filter(|read| *read > 0)?;
+        buffer.truncate(read);
+        Some(buffer)
+    }
+}
