@@ -36,6 +36,17 @@ pub enum BootError {
     FirstProgram(Trouble),
 }
 
+impl core::fmt::Display for BootError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            BootError::NoRam => f.write_str("not enough memory"),
+            BootError::NoMember(name) => write!(f, "the boot archive has no member `{name}` (give one with -initrd)"),
+            BootError::FirstProgram(Trouble::Malformed(defect)) => write!(f, "{FIRST}: {}", defect.text()),
+            BootError::FirstProgram(trouble) => write!(f, "{FIRST}: {trouble:?}"),
+        }
+    }
+}
+
 impl From<SysError> for BootError {
     fn from(error: SysError) -> Self {
         BootError::FirstProgram(error.into())

@@ -15,8 +15,10 @@ extern "C" fn kernel_main(path: u64, info: u64, tsc: u64) -> ! {
     let (mut info, topology) = unsafe { boot::memory(&entry) }; // the kernel's own address space
     boot::processor(); // descriptor tables, protection, the doors to user mode
     let machine = boot::machine(&mut info, &topology); // interrupt controllers, clocks
-    let kernel = kernel::Kernel::new(machine, &info); // accounts for all memory, loads init from the boot archive
-    dispatch::run(kernel) // leaves to init
+    match kernel::Kernel::new(machine, &info, kernel::mm::DirectMap::kernel()) {
+        Ok(kernel) => dispatch::run(kernel), // all memory has an account, init is loaded: leaves to it
+        Err(error) => panic!("cannot start: {error}"),
+    }
 }
 
 /// The kernel runs on bare machines only; for the host there is its library.
