@@ -1,7 +1,7 @@
 //! An encoded answer as a value: what a record keeps, and what a redelivered call gets.
 
 use crate::page::{self, Payload};
-use abi::{CapDescriptor, Handle, MAX_CAPS, Message, MESSAGE_WORDS, Tag};
+use abi::{CapDescriptor, Handle, MAX_CAPS, MESSAGE_WORDS, Message, Tag};
 use alloc::vec::Vec;
 
 /// An answer with its payload and capabilities. Those name the server's own handles; handles that were granted by the
@@ -19,7 +19,8 @@ impl Answer {
 
     /// Takes what has just been encoded into the message page.
     pub(crate) fn capture(message: Message) -> Answer {
-        let caps = core::array::from_fn(|i| if i < message.tag.caps() { page::sent_cap(i) } else { Default::default() });
+        let caps =
+            core::array::from_fn(|i| if i < message.tag.caps() { page::sent_cap(i) } else { Default::default() });
         let length = message.tag.payload();
         let payload = if length == 0 { Vec::new() } else { Payload::copy(length).bytes().to_vec() };
         Answer { message, caps, payload }

@@ -113,8 +113,7 @@ mod sealed {
 
 #[inline(always)]
 fn own(index: usize, start: usize, length: usize, access: LeaseAccess) -> u64 {
-    let lease =
-        LeaseDescriptor { start: start as u64, length: length as u64, of: 0, access: access.bits(), index: 0 };
+    let lease = LeaseDescriptor { start: start as u64, length: length as u64, of: 0, access: access.bits(), index: 0 };
     page::set_lease(index, lease);
     length as u64
 }

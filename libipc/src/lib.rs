@@ -16,30 +16,29 @@ pub use abi;
 pub use abi::{Handle, Kind, MessageId, PAGE_SIZE, Rights, SysError};
 pub use macros::protocol;
 
-
 pub mod sys;
 #[macro_use]
 pub mod error;
-pub mod page;
-pub mod object;
-pub mod owned;
-pub mod wire;
-pub mod lease;
-pub mod endpoint;
 pub mod answer;
 pub mod context;
-pub mod server;
-pub mod record;
-pub mod proto;
+pub mod dir;
+pub mod endpoint;
+pub mod file;
+pub mod lease;
 pub mod lock;
 pub mod memory;
+pub mod object;
+pub mod owned;
+pub mod page;
 pub mod ports;
+pub mod proto;
+pub mod record;
 pub mod registers;
+pub mod server;
 pub mod startup;
-pub mod time;
 pub mod stream;
-pub mod file;
-pub mod dir;
+pub mod time;
+pub mod wire;
 #[macro_use]
 pub mod print;
 pub mod spawn;

@@ -65,7 +65,12 @@ impl Account {
         sys::account_process(self.0, after)
     }
     /// An empty process. `end` names the event, and its bits, that tell of its end.
-    pub fn create_process(self, end: Option<(Event, u64)>, max_priority: u8, name: &str) -> Result<OwnedHandle, SysError> {
+    pub fn create_process(
+        self,
+        end: Option<(Event, u64)>,
+        max_priority: u8,
+        name: &str,
+    ) -> Result<OwnedHandle, SysError> {
         sys::process_create(self.0, end.map(|(e, bits)| (e.handle(), bits)), max_priority, name).map(OwnedHandle::new)
     }
     /// Memory, zero, committed page by page when first touched.

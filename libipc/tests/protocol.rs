@@ -200,8 +200,7 @@ fn errors_come_back_as_themselves() {
 fn deferred_calls_are_answered_in_any_order() {
     let rig = rig();
     let send = rig.send;
-    let parked: Vec<_> =
-        (1..=5).map(|n| rig.client.run(move || SampleClient::new(Queue::new(send)).park(n))).collect();
+    let parked: Vec<_> = (1..=5).map(|n| rig.client.run(move || SampleClient::new(Queue::new(send)).park(n))).collect();
     rig.client.enter(|| {
         let client = SampleClient::new(Queue::new(send));
         let mut released = 0;

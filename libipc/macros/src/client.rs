@@ -38,18 +38,26 @@ fn method(d: &Definition, op: &Op) -> TokenStream {
     let output = names::result_type(op, Kind::client_result);
     let params = op.args.iter().map(|a| {
         let (name, ty) = (&a.name, a.kind.client_argument());
-        if a.kind.is_lease() { quote! { mut #name: #ty } } else { quote! { #name: #ty } }
+        if a.kind.is_lease() {
+            quote! { mut #name: #ty }
+        } else {
+            quote! { #name: #ty }
+        }
     });
     let encode = encode(op);
     let (leases, caps) = (op.leases(), op.caps());
-    let length = if op.has_payload() { quote! { payload.length() } } else { quote! { 0 } };
+    let length = if op.has_payload() {
+        quote! { payload.length() }
+    } else {
+        quote! { 0 }
+    };
     let decode = decode(op);
     let (_, sum) = names::places(op.args.iter().map(|a| &a.kind));
     quote! {
         #(#docs)*
         #[inline]
         pub fn #name(&self, #(#params),*) -> ::core::result::Result<#output, #error> {
-            const { assert!(#sum <= ::libipc::abi::MESSAGE_WORDS, "the arguments need more words than a message has") };
+            const { assert!(::libipc::abi::MESSAGE_WORDS.checked_sub(#sum).is_some(), "the arguments need more words than a message has") };
             #[allow(unused_mut)]
             let mut words = [0u64; ::libipc::abi::MESSAGE_WORDS];
             #encode

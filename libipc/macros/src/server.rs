@@ -72,11 +72,19 @@ fn encode(op: &Op) -> TokenStream {
     let caps = op.outputs.iter().filter(|k| k.is_cap()).count();
     let has_payload = op.outputs.iter().any(Kind::is_payload);
     let payload = has_payload.then(|| quote! { let mut payload = ::libipc::wire::PayloadWriter::new(); });
-    let length = if has_payload { quote! { payload.length() } } else { quote! { 0 } };
+    let length = if has_payload {
+        quote! { payload.length() }
+    } else {
+        quote! { 0 }
+    };
     let mut cap = 0usize;
     let steps = op.outputs.iter().zip(&places).enumerate().map(|(i, (kind, place))| {
         let field = syn::Index::from(i);
-        let value = if op.is_tuple { quote! { output.#field } } else { quote! { *output } };
+        let value = if op.is_tuple {
+            quote! { output.#field }
+        } else {
+            quote! { *output }
+        };
         match kind {
             Kind::Words(_) => quote! { ::libipc::Words::put(&#value, &mut words, #place); },
             Kind::Cap => {
@@ -88,7 +96,7 @@ fn encode(op: &Op) -> TokenStream {
         }
     });
     quote! {
-        const { assert!(#sum <= ::libipc::abi::MESSAGE_WORDS, "the results need more words than a message has") };
+        const { assert!(::libipc::abi::MESSAGE_WORDS.checked_sub(#sum).is_some(), "the results need more words than a message has") };
         let _ = output;
         #[allow(unused_mut)]
         let mut words = [0u64; ::libipc::abi::MESSAGE_WORDS];

@@ -1,7 +1,7 @@
 //! The first instructions of a program.
 
-use crate::startup::{self, Startup};
 use crate::object::Process;
+use crate::startup::{self, Startup};
 use abi::{Handle, layout};
 use core::arch::global_asm;
 

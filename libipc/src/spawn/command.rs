@@ -147,14 +147,8 @@ impl Command {
             (None, None) => return Err(SpawnError::Sys(SysError::BadState)),
         };
         let quota = account.child(self.pages)?;
-        let mut child = Child {
-            process: OwnedHandle::new(Handle::NONE),
-            account: quota,
-            event,
-            own_event,
-            bits,
-            running: true,
-        };
+        let mut child =
+            Child { process: OwnedHandle::new(Handle::NONE), account: quota, event, own_event, bits, running: true };
         // From here on, an error drops `child`, which destroys the account and all that was made with it.
         let paid_by = child.account.account();
         child.process = paid_by.create_process(Some((event, bits)), self.priority, &self.name)?;

@@ -8,10 +8,10 @@ mod ipc;
 mod object;
 #[cfg(target_os = "none")]
 mod trap;
-#[cfg(target_os = "none")]
-use trap::{message, short, wide};
 #[cfg(not(target_os = "none"))]
 use crate::testing::trap::{message, short, wide};
+#[cfg(target_os = "none")]
+use trap::{message, short, wide};
 
 pub use ipc::*;
 pub use object::*;

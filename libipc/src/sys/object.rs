@@ -119,7 +119,12 @@ pub fn account_process(account: Handle, after: u64) -> Result<Option<ProcessStat
 }
 
 /// Makes an empty process. `end` names the event, and its bits, that tell of its end.
-pub fn process_create(account: Handle, end: Option<(Handle, u64)>, max_priority: u8, name: &str) -> Result<Handle, SysError> {
+pub fn process_create(
+    account: Handle,
+    end: Option<(Handle, u64)>,
+    max_priority: u8,
+    name: &str,
+) -> Result<Handle, SysError> {
     let (event, bits) = end.unwrap_or((Handle::NONE, 0));
     let mut bytes = [0; 16];
     let length = name.floor_char_boundary(16);
@@ -211,7 +216,14 @@ pub fn memory_physical(machine: Handle, account: Handle, address: u64, pages: u6
 /// Maps `pages` of `memory`, from its page `first`, into another process at `address`.
 ///
 /// A program maps memory into itself by [`crate::Memory::map`], which keeps track of its addresses.
-pub fn memory_map(process: Handle, memory: Handle, address: u64, first: u64, pages: u64, protection: Rights) -> Result<(), SysError> {
+pub fn memory_map(
+    process: Handle,
+    memory: Handle,
+    address: u64,
+    first: u64,
+    pages: u64,
+    protection: Rights,
+) -> Result<(), SysError> {
     let flags = CallFlags::empty();
     let words = [address, first, pages, protection.bits() as u64];
     SysError::check(short(number(Sysno::MemoryMap, flags), process.raw(), memory.raw(), 0, words).0)

@@ -176,7 +176,14 @@ impl State {
     }
 
     /// The address of `length` bytes from `offset` on in lease `index` of call `id`, where `process` may `access` them.
-    pub fn lease(&self, process: usize, id: u64, index: u64, range: (u64, u64), access: LeaseAccess) -> Result<u64, SysError> {
+    pub fn lease(
+        &self,
+        process: usize,
+        id: u64,
+        index: u64,
+        range: (u64, u64),
+        access: LeaseAccess,
+    ) -> Result<u64, SysError> {
         let call = self.received(process, MessageId::from_raw(id))?;
         let lease = call.leases.get(index as usize).ok_or(SysError::BadLease)?;
         let end = range.0.checked_add(range.1).ok_or(SysError::BadLease)?;

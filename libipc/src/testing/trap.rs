@@ -88,7 +88,8 @@ fn run(shared: &Shared, process: usize, f: Frame) -> Result<Frame, SysError> {
         Sysno::Call => {
             let id = state.send(process, &f, flags)?;
             let patience = deadline.or(Some(shared.now().saturating_add(Sysno::CALL_PATIENCE)));
-            shared.wait(state, process, patience, |s| Ok(s.answer_of(process, id)), |s| s.withdraw(id))?
+            shared
+                .wait(state, process, patience, |s| Ok(s.answer_of(process, id)), |s| s.withdraw(id))?
                 .map(|m| Frame { rsi: m.tag.raw(), words: m.words, ..f })
         }
         Sysno::Post => state.post(process, &f).map(|()| f),
