@@ -6,7 +6,7 @@
 set -eu
 here=$PWD # where the caller's relative paths lead from
 cd "$(dirname "$0")/.."
-PATH="$PATH:$HOME/.cargo/bin:/usr/sbin:/sbin"
+export PATH="$PATH:$HOME/.cargo/bin:/usr/sbin:/sbin"
 
 # A complete toolchain for the kernel, as Debian 12 packages it. Keep in step with tools/harness/src/toolchain.rs.
 rust_packages="rustc-web cargo-web rust-web-src rust-web-clippy rustfmt-web rust-web-llvm lld-22"
