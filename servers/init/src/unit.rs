@@ -88,7 +88,8 @@ impl Unit {
             incarnation: 0,
             started: 0,
         };
-        unit.hand("self", unit.process.handle(), Rights::MAP | Rights::INSPECT, 0)?;
+        // With GRANT it can keep capabilities that it was sent across its own death; it can grant only what it has.
+        unit.hand("self", unit.process.handle(), Rights::MAP | Rights::INSPECT | Rights::GRANT, 0)?;
         unit.hand("account", unit.account.handle(), Rights::CREATE | Rights::INSPECT, 0)?;
         Ok(unit)
     }
