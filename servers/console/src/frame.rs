@@ -4,7 +4,7 @@
 //! outside of frames are log text.
 //!
 //! Always true:
-//! 1. The payload of a frame has 1 to [`MAX_PAYLOAD`] bytes, except of `Z`, which may have none.
+//! 1. The payload of a frame has 1 to [`MAX_PAYLOAD`] bytes, except of `R` and `Z`, which have none.
 //! 2. The decoder holds no payload: it passes bytes on one by one, so any split of the input gives the same result.
 //! 3. Any bytes can be fed to the decoder; those that make no frame for it are skipped.
 
@@ -23,6 +23,8 @@ pub const STDOUT: u8 = b'O';
 pub const STDERR: u8 = b'E';
 /// Guest to host: the exit status, an `i32`, little-endian. Nothing follows it.
 pub const EXIT: u8 = b'X';
+/// Guest to host, without payload: input is taken from now on, and what was sent earlier may be lost.
+pub const READY: u8 = b'R';
 /// Host to guest: bytes for standard input.
 pub const STDIN: u8 = b'I';
 /// Host to guest: standard input is at its end.

@@ -20,19 +20,29 @@ pub const RECORDS: usize = 32;
 /// Most ends of file typed ahead.
 pub const MARKS: usize = 8;
 
+/// What ^C signals.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Interrupt {
+    /// The handle of an event; 0 is none.
+    pub event: u64,
+    /// Its bits.
+    pub bits: u64,
+    /// 1 if the handle is good for every incarnation: a capability that came in a message dies with its receiver,
+    /// unless the console has granted it to itself.
+    pub lasting: u64,
+}
+
 /// A session that has set something.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Session {
     /// Its number plus one; 0 is a free place.
-    pub name: u32,
+    pub name: u64,
     /// 1 for [`Mode::Raw`].
-    pub raw: u32,
-    /// The event that ^C signals: a handle of this incarnation, for a capability received in a message dies with its
-    /// receiver; 0 is the event that the supervisor granted.
-    pub event: u64,
-    /// With these bits.
-    pub bits: u64,
+    pub raw: u64,
+    /// What ^C signals.
+    pub interrupt: Interrupt,
 }
 
 /// What a call has done so far.
@@ -120,14 +130,14 @@ impl State {
 
     /// The session that the keyboard belongs to.
     pub fn current(&self) -> Option<&Session> {
-        self.sessions.iter().find(|s| s.name != 0 && u64::from(s.name) == self.foreground)
+        self.sessions.iter().find(|s| s.name != 0 && s.name == self.foreground)
     }
 
     /// The place of session `number`, which now owns the keyboard. The place of the longest unused other one is taken
     /// where there is none free.
     pub fn session(&mut self, number: u16) -> &mut Session {
-        let name = u32::from(number) + 1;
-        self.foreground = u64::from(name);
+        let name = u64::from(number) + 1;
+        self.foreground = name;
         let at = self.sessions.iter().position(|s| s.name == name).unwrap_or(SESSIONS - 1);
         // The most recently used comes first.
         self.sessions[..=at].rotate_right(1);
@@ -136,6 +146,13 @@ impl State {
             *place = Session { name, ..Session::default() };
         }
         place
+    }
+
+    /// Forgets the events whose handles died with the incarnation that received them.
+    pub fn drop_mortal_interrupts(&mut self) {
+        for session in self.sessions.iter_mut().filter(|s| s.interrupt.lasting == 0) {
+            session.interrupt = Interrupt::default();
+        }
     }
 
     /// The record of `call`.
@@ -225,13 +242,13 @@ mod tests {
     fn sessions_keep_their_settings_and_the_longest_unused_is_replaced() {
         let mut state = State::default();
         for number in 0..SESSIONS as u16 {
-            state.session(number).bits = u64::from(number);
+            state.session(number).interrupt.bits = u64::from(number);
         }
         state.session(0).raw = 1;
         state.session(100);
         assert_eq!(state.session(0).raw, 1);
         assert_eq!(state.mode(), Mode::Raw);
-        assert_eq!(state.session(1).bits, 0);
+        assert_eq!(state.session(1).interrupt.bits, 0);
         assert_eq!(state.mode(), Mode::Cooked);
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     fair::{Turns, Write},
     frame::{self, Meaning},
     line::{ECHO_MAX, Line, Mode, PASS_MAX, Sink},
-    state::{Record, State},
+    state::{Interrupt, Record, State},
     vault::{self, Cells, Vault},
 };
 
@@ -65,7 +65,7 @@ pub trait World {
     fn deliver(&mut self, call: u64, bytes: &[u8]) -> bool;
     /// Answers `call`.
     fn answer(&mut self, call: u64, answer: Answer);
-    /// Signals an event; 0 is the one that the supervisor granted.
+    /// Signals an event.
     fn signal(&mut self, event: u64, bits: u64);
 }
 
@@ -92,12 +92,21 @@ impl<C: Cells> Terminal<C> {
     pub fn open(cells: C, exec: bool) -> Option<(Terminal<C>, bool)> {
         let (vault, found) = Vault::open(cells)?;
         let recovered = found.is_some();
-        let mut state = found.unwrap_or_default();
-        for session in &mut state.sessions {
-            session.event = 0;
-        }
+        let state = found.unwrap_or_default();
         let (turns, readers, drains) = (Turns::default(), VecDeque::new(), Vec::new());
-        Some((Terminal { vault, state, exec, turns, readers, drains }, recovered))
+        let mut terminal = Terminal { vault, state, exec, turns, readers, drains };
+        match recovered {
+            true => terminal.state.drop_mortal_interrupts(),
+            false => terminal.begin_anew(),
+        }
+        Some((terminal, recovered))
+    }
+
+    fn begin_anew(&mut self) {
+        if self.exec {
+            Effects { vault: &mut self.vault, state: &mut self.state }.frame(frame::READY, &[]);
+            self.vault.commit(&self.state);
+        }
     }
 
     /// A client writes `length` bytes that it lends.
@@ -124,25 +133,23 @@ impl<C: Cells> Terminal<C> {
     }
 
     /// Session `number` takes the keyboard, in this mode. Doing it again changes nothing.
-    pub fn set_mode(&mut self, call: u64, number: u16, mode: Mode, world: &mut impl World) {
+    pub fn set_mode(&mut self, number: u16, mode: Mode) {
         let before = self.state.mode();
-        self.state.session(number).raw = u32::from(mode == Mode::Raw);
+        self.state.session(number).raw = u64::from(mode == Mode::Raw);
         match (before, mode) {
             (Mode::Cooked, Mode::Raw) => self.release_line(),
             (Mode::Raw, Mode::Cooked) => self.cook_unread(),
             _ => {}
         }
         self.vault.commit(&self.state);
-        world.answer(call, Answer::Done);
     }
 
-    /// Session `number` takes the keyboard, and ^C signals `bits` of `event`. Doing it again changes nothing.
-    pub fn set_interrupt(&mut self, call: u64, number: u16, event: u64, bits: u64, world: &mut impl World) -> u64 {
+    /// Session `number` takes the keyboard, and ^C signals `interrupt` from now on. Doing it again changes nothing.
+    /// Returns the one that it replaces, to be given up.
+    pub fn set_interrupt(&mut self, number: u16, interrupt: Interrupt) -> Interrupt {
         let session = self.state.session(number);
-        let before = core::mem::replace(&mut session.event, event);
-        session.bits = bits;
+        let before = core::mem::replace(&mut session.interrupt, interrupt);
         self.vault.commit(&self.state);
-        world.answer(call, Answer::Done);
         before
     }
 
@@ -258,10 +265,8 @@ impl<C: Cells> Terminal<C> {
         if self.state.signal_due == 0 {
             return;
         }
-        if let Some(session) = self.state.current() {
-            world.signal(session.event, session.bits);
-        } else {
-            world.signal(0, 0);
+        if let Some(session) = self.state.current().filter(|s| s.interrupt.event != 0) {
+            world.signal(session.interrupt.event, session.interrupt.bits);
         }
         self.state.signal_due = 0;
         self.vault.commit(&self.state);

@@ -286,7 +286,7 @@ fn exec_mode_frames_are_binary_safe_and_keep_streams_apart() {
     let all: Vec<u8> = (0..=255).cycle().take(20_000).collect();
     rig.write(STDOUT, &all);
     rig.write(STDERR, b"oops\n");
-    rig.write(Badge::new(0, Role::Log), b"log \x1dO text\n");
+    rig.write(Badge::OWNER, b"log \x1dO text\n");
     rig.run();
     let arrived = arrived(&rig.wire());
     assert_eq!(arrived.streams[&b'O'], all);
@@ -380,8 +380,7 @@ fn control_d_ends_the_file_once_and_after_a_whole_line_is_not_lost() {
 #[test]
 fn control_c_signals_the_event_of_the_session_and_drops_what_was_typed_ahead() {
     let mut rig = Rig::new(false);
-    let mut world = rig.shared.clone();
-    rig.terminal.set_interrupt(500, 3, 77, 0b10, &mut world);
+    rig.terminal.set_interrupt(3, Interrupt { event: 77, bits: 0b10, lasting: 0 });
     rig.typed(b"ahead\rpartial\x03after\r");
     let call = rig.call(Request::Read(100));
     rig.run();
@@ -390,10 +389,29 @@ fn control_c_signals_the_event_of_the_session_and_drops_what_was_typed_ahead() {
 }
 
 #[test]
+fn an_event_granted_for_good_is_signalled_by_the_next_incarnation_and_another_is_not() {
+    for (lasting, signals) in [(1, vec![(77, 1)]), (0, vec![])] {
+        let mut rig = Rig::new(false);
+        rig.terminal.set_interrupt(1, Interrupt { event: 77, bits: 1, lasting });
+        rig.revive();
+        rig.typed(b"\x03");
+        assert_eq!(rig.shared.0.borrow().signals, signals);
+    }
+}
+
+#[test]
+fn exec_mode_begins_with_the_ready_frame_once() {
+    let mut rig = Rig::new(true);
+    rig.run();
+    rig.revive();
+    rig.run();
+    assert_eq!(rig.wire(), frame::header(frame::READY, 0));
+}
+
+#[test]
 fn raw_mode_passes_keys_at_once_and_without_echo() {
     let mut rig = Rig::new(false);
-    let mut world = rig.shared.clone();
-    rig.terminal.set_mode(500, 1, Mode::Raw, &mut world);
+    rig.terminal.set_mode(1, Mode::Raw);
     let call = rig.call(Request::Read(100));
     rig.typed(b"\x03\x1b[A");
     assert_eq!((rig.got(call), rig.text()), (b"\x03\x1b[A".to_vec(), String::new()));
@@ -402,11 +420,10 @@ fn raw_mode_passes_keys_at_once_and_without_echo() {
 #[test]
 fn what_is_typed_ahead_of_a_change_of_mode_is_not_lost() {
     let mut rig = Rig::new(false);
-    let mut world = rig.shared.clone();
     rig.typed(b"ls");
-    rig.terminal.set_mode(500, 1, Mode::Raw, &mut world);
+    rig.terminal.set_mode(1, Mode::Raw);
     rig.typed(b"\rcat\rx\x7f");
-    rig.terminal.set_mode(501, 1, Mode::Cooked, &mut world);
+    rig.terminal.set_mode(1, Mode::Cooked);
     rig.typed(b"y\r");
     let calls: Vec<u64> = (0..3).map(|_| rig.call(Request::Read(100))).collect();
     rig.run();
@@ -557,7 +574,7 @@ fn a_death_at_any_step_takes_at_most_the_byte_on_its_way_and_prints_nothing_twic
     with_death_at_every_step(true, 5, exec_story, |_, wire| {
         assert!(wire.iter().filter(|b| **b == LOST).count() <= 1);
         if wire.contains(&LOST) {
-            return assert_eq!(wire.len(), 300 + 19 + CHUNK + 50 + 4 + 5 * frame::HEADER);
+            return assert_eq!(wire.len(), 300 + 19 + CHUNK + 50 + 4 + 6 * frame::HEADER);
         }
         let arrived = arrived(wire);
         let expected = [vec![b'o'; 300], vec![b'p'; CHUNK + 50]].concat();
