@@ -205,9 +205,11 @@ fn fault_text(status: &ProcessStatus) -> String {
     let fault = &status.fault;
     let kind = FaultKind::from_raw(fault.kind);
     let place = format!("(rip {:#x})", fault.registers.rip);
+    // Below a stack lies nothing: neither the page (bit 0 of the code) nor an instruction to be fetched (bit 4).
+    let no_page = fault.code & 0b1_0001 == 0;
     let areas = layout::THREAD_AREAS..layout::USER_END;
     match kind {
-        FaultKind::Page if areas.contains(&fault.address) => format!("stack overflow at {:#x} {place}", fault.address),
+        FaultKind::Page if no_page && areas.contains(&fault.address) => format!("stack overflow at {:#x} {place}", fault.address),
         FaultKind::Page | FaultKind::NoMemory => format!("{} at {:#x} {place}", kind.text(), fault.address),
         kind => format!("{} {place}", kind.text()),
     }
