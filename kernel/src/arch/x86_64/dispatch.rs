@@ -27,11 +27,10 @@ static KERNEL: Shared<MaybeUninit<Kernel<X86>>> = Shared::new(MaybeUninit::unini
 
 /// Puts `kernel` in its place and starts its first thread.
 pub fn run(kernel: Kernel<X86>) -> ! {
-    // SAFETY: 1. `main` calls this once, and no thread has run: nobody else reaches the static.
-    //         2. What `start` returns is a context of a ready thread whose space it has entered.
+    // SAFETY: `main` calls this once, and no thread has run: nobody else reaches the static.
     unsafe {
         let kernel = (*KERNEL.get()).write(kernel);
-        entry::leave(context(kernel.start()))
+        go(kernel.start())
     }
 }
 
@@ -43,47 +42,51 @@ pub fn run(kernel: Kernel<X86>) -> ! {
 unsafe fn the_kernel() -> &'static mut Kernel<X86> {
     // SAFETY: 1. It was made before the first thread ran, and only threads and the idle loop lead here.
     //         2. No other reference is alive: the entry code calls one function at a time, with interrupts off, from
-    //            user mode or the idle loop, where the reference of the call before is gone (its stack is).
+    //            user mode or an empty stack, where the reference of the call before is gone (its stack is).
     //         3. NMI, debug exceptions, double faults, machine checks and panics do not use it.
     unsafe { (*KERNEL.get()).assume_init_mut() }
 }
 
-/// Where to leave to; idles where there is nowhere.
+/// Does what object logic has decided. It leaves from here and does not return through the entry code, which saves a
+/// system call the epilogues.
 #[inline(always)]
-fn context(resume: Resume) -> *const Context {
-    match resume {
-        Resume::Thread(context) => context,
-        // SAFETY: nothing on the stack is needed: the callers hold nothing but the reference to the kernel.
-        Resume::Idle => unsafe { entry::idle() },
-        // SAFETY: as above.
-        Resume::Again => unsafe { entry::breathe() },
+fn go(resume: Resume) -> ! {
+    // SAFETY: 1. Object logic gives the context of the thread that it has made current, in the thread's own object,
+    //            and has entered its address space.
+    //         2. Nothing on the stack is needed: the callers hold nothing but the reference to the kernel.
+    unsafe {
+        match resume {
+            Resume::Thread(context) => entry::leave(context),
+            Resume::Idle => entry::idle(),
+            Resume::Again => entry::breathe(),
+        }
     }
 }
 
 /// A system call; its registers are in the context.
-pub extern "C" fn on_syscall() -> *const Context {
+pub extern "C" fn on_syscall() -> ! {
     // SAFETY: called by the entry code.
-    context(unsafe { the_kernel() }.syscall())
+    go(unsafe { the_kernel() }.syscall())
 }
 
 /// The end of a moment in which interrupts were let in and none came.
-pub extern "C" fn on_wake() -> *const Context {
+pub extern "C" fn on_wake() -> ! {
     // SAFETY: called by the entry code.
-    context(unsafe { the_kernel() }.start())
+    go(unsafe { the_kernel() }.start())
 }
 
 /// An exception in user mode, or an interrupt. `interrupted` is the running thread's context, null where none ran.
-pub extern "C" fn on_interrupt(vector: u64, code: u64, interrupted: *const Context) -> *const Context {
+pub extern "C" fn on_interrupt(vector: u64, code: u64, interrupted: *const Context) -> ! {
     // SAFETY: called by the entry code.
     let kernel = unsafe { the_kernel() };
     if vector < FIRST_IRQ {
         let address = if vector == 14 { Cr2::read_raw() } else { 0 };
-        return context(kernel.exception(Exception { vector: vector as u8, code, address }));
+        go(kernel.exception(Exception { vector: vector as u8, code, address }))
     }
     // SAFETY: this processor's own, and nothing else refers to its APIC now: the object logic has not been called.
     let apic = unsafe { &mut (*PerCpu::this()).apic };
     let resume = match vector {
-        SPURIOUS => return go_on(kernel, interrupted),
+        SPURIOUS => go_on(kernel, interrupted),
         TIMER => {
             apic.timer_fired();
             apic.end_of_interrupt();
@@ -98,13 +101,13 @@ pub extern "C" fn on_interrupt(vector: u64, code: u64, interrupted: *const Conte
         }
         _ => {
             apic.end_of_interrupt();
-            return go_on(kernel, interrupted);
+            go_on(kernel, interrupted)
         }
     };
-    context(resume)
+    go(resume)
 }
 
 /// Goes on with what was interrupted.
-fn go_on(kernel: &mut Kernel<X86>, interrupted: *const Context) -> *const Context {
-    if interrupted.is_null() { context(kernel.start()) } else { interrupted }
+fn go_on(kernel: &mut Kernel<X86>, interrupted: *const Context) -> ! {
+    go(if interrupted.is_null() { kernel.start() } else { Resume::Thread(interrupted) })
 }

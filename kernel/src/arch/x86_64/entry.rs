@@ -11,7 +11,7 @@
 //!    exception only where it came from ring 0), the other two never do. So there is no guessing whose GS it is.
 //! 5. Whatever stands in a `Context`, leaving through it cannot fault in the kernel: see [`leave`].
 //!
-//! Instructions: system call in 22 with the call, out 24.
+//! Instructions of a system call: 23 in with the call of Rust code, 24 out.
 
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -127,17 +127,18 @@ syscall_entry:
     mov [rsp + {rsp_}], rcx
     mov qword ptr [rsp + {entered}], 0
     mov rsp, gs:[{kernel_stack}]
-    call {on_syscall}
+    call {on_syscall}                   // does not return, like all that is called here
 
-    // rax = the context to leave through. The general way out is further down.
+    // rdi = the context to leave through. The general way out is further down.
     //
     // SYSRET faults in ring 0, on the user's rsp, if rcx is not canonical (Intel), and so would IRETQ. The two shifts
     // keep the low 47 bits, an address of the user half, whatever stood there. An address that `syscall` has put there
     // is not changed: no code is mapped in the last page of the user half (abi::layout::USER_END).
-leave_rax:
-    cmp qword ptr [rax + {entered}], 0
+    .global leave
+leave:
+    cmp qword ptr [rdi + {entered}], 0
     jne leave_all
-    mov rsp, rax
+    mov rsp, rdi
     pop rax
     pop rdi
     pop rsi
@@ -160,44 +161,39 @@ leave_rax:
     swapgs
     sysretq
 
-    // rax = a context whose registers were all saved, or made.
+    // rdi = a context whose registers were all saved, or made.
 leave_all:
     mov rsp, gs:[{kernel_stack}]
     push {user_data}
-    push qword ptr [rax + {rsp_}]
-    mov rcx, [rax + {rflags}]
+    push qword ptr [rdi + {rsp_}]
+    mov rcx, [rdi + {rflags}]
     and ecx, {user_flags}
     or ecx, 0x202
     push rcx
     push {user_code}
-    mov rcx, [rax + {rip}]
+    mov rcx, [rdi + {rip}]
     shl rcx, 17
     shr rcx, 17
     push rcx
-    lea rcx, [rax + {rcx_}]
+    lea rcx, [rdi + {rcx_}]
     mov gs:[{save_area}], rcx
-    mov r11, [rax + {r11_}]
-    mov rcx, [rax + {rcx_}]
-    mov rbp, [rax + {rbp_}]
-    mov r15, [rax + {r15_}]
-    mov r14, [rax + {r14_}]
-    mov r13, [rax + {r13_}]
-    mov r12, [rax + {r12_}]
-    mov rbx, [rax + {rbx_}]
-    mov r10, [rax + {r10_}]
-    mov r9, [rax + {r9_}]
-    mov r8, [rax + {r8_}]
-    mov rdx, [rax + {rdx_}]
-    mov rsi, [rax + {rsi_}]
-    mov rdi, [rax + {rdi_}]
-    mov rax, [rax + {rax_}]
+    mov r11, [rdi + {r11_}]
+    mov rcx, [rdi + {rcx_}]
+    mov rbp, [rdi + {rbp_}]
+    mov r15, [rdi + {r15_}]
+    mov r14, [rdi + {r14_}]
+    mov r13, [rdi + {r13_}]
+    mov r12, [rdi + {r12_}]
+    mov rbx, [rdi + {rbx_}]
+    mov r10, [rdi + {r10_}]
+    mov r9, [rdi + {r9_}]
+    mov r8, [rdi + {r8_}]
+    mov rdx, [rdi + {rdx_}]
+    mov rsi, [rdi + {rsi_}]
+    mov rax, [rdi + {rax_}]
+    mov rdi, [rdi + {rdi_}]
     swapgs
     iretq
-
-    .global leave
-leave:
-    mov rax, rdi
-    jmp leave_rax
 
     // In both, `sti` lets interrupts in one instruction later, so they all arrive at `wake`. They never come back here;
     // an NMI that ends `hlt` does.
@@ -209,7 +205,6 @@ idle:
 wake:
     cli
     call {on_wake}
-    jmp leave_rax
     .global breathe
 breathe:
     mov rsp, gs:[{kernel_stack}]
@@ -253,7 +248,6 @@ interrupt_entry:
     push 2                              // a gate leaves DF and AC as the user had them
     popfq
     call {on_interrupt}
-    jmp leave_rax
 
 interrupt_in_kernel:
     cmp qword ptr [rsp], 32
@@ -268,7 +262,6 @@ interrupt_in_kernel:
     xor edx, edx                        // no context: at `wake`
     mov rsp, gs:[{kernel_stack}]
     call {on_interrupt}
-    jmp leave_rax
 
     // As above, and it is the end.
 fault_in_kernel:
@@ -291,7 +284,6 @@ fault_in_kernel:
     and rsp, -16
     cld
     call {on_kernel_fault}
-    ud2
 
     .global double_fault_entry
 double_fault_entry:
