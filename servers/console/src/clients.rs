@@ -4,7 +4,11 @@ use alloc::collections::BTreeMap;
 use console::terminal::{Answer, World};
 use libipc::{
     Context, Event, Handle, Lease, Pending, Read, SysError, Write,
-    proto::{FsError, console::ConsoleSetExitStatusOp, stream::{StreamReadOp, StreamWriteOp}},
+    proto::{
+        FsError,
+        console::ConsoleSetExitStatusOp,
+        stream::{StreamReadOp, StreamWriteOp},
+    },
 };
 
 /// What is owed to a caller.

@@ -215,7 +215,11 @@ mod tests {
                 '\u{7}' => {}
                 c => {
                     cells.truncate(at.max(cells.len()));
-                    if at < cells.len() { cells[at] = c } else { cells.push(c) }
+                    if at < cells.len() {
+                        cells[at] = c
+                    } else {
+                        cells.push(c)
+                    }
                     at += 1;
                 }
             }

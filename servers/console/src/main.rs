@@ -93,10 +93,7 @@ fn main(startup: Startup<'static>) -> i32 {
 }
 
 impl Console {
-    fn open(
-        startup: &Startup<'static>,
-        say: impl Fn(Severity, &str),
-    ) -> Result<(Console, Queue), String> {
+    fn open(startup: &Startup<'static>, say: impl Fn(Severity, &str)) -> Result<(Console, Queue), String> {
         let missing = |missing| format!("{missing}; system.toml or the supervisor must give it");
         let refused = |what: &'static str| move |error: SysError| format!("cannot {what}: {error}");
         let queue = startup.queue("queue:console").map_err(missing)?;
@@ -105,8 +102,8 @@ impl Console {
         let ports = Ports::open(startup.ports("ports").map_err(missing)?, first).map_err(refused("open its ports"))?;
         let cells = lasting_memory(startup, &say)?;
         let opened = Terminal::open(Mapped(cells), exec);
-        let (terminal, recovered) =
-            opened.ok_or_else(|| format!("its persistent memory is smaller than {} KiB", vault::SIZE.div_ceil(1024)))?;
+        let (terminal, recovered) = opened
+            .ok_or_else(|| format!("its persistent memory is smaller than {} KiB", vault::SIZE.div_ceil(1024)))?;
         let uart = Com::open(ports, first, recovered).ok_or_else(|| format!("no UART answers at port {first:#x}"))?;
         let irq = startup.irq("irq").map_err(missing)?;
         let account = startup.account().map_err(missing)?;
@@ -152,10 +149,7 @@ impl Console {
 }
 
 /// The memory that the console's state lies in.
-fn lasting_memory(
-    startup: &Startup<'static>,
-    say: &impl Fn(Severity, &str),
-) -> Result<&'static mut [u8], String> {
+fn lasting_memory(startup: &Startup<'static>, say: &impl Fn(Severity, &str)) -> Result<&'static mut [u8], String> {
     let mapped = match startup.memory("persistent") {
         Ok(memory) => memory.map(true),
         Err(_) => {
@@ -232,11 +226,7 @@ impl ConsoleServer for Console {
 
     fn streams(&mut self, cx: &Context) -> Result<Reply<(Grant, Grant, Grant)>, ConsoleError> {
         let session = Self::session(cx)?;
-        now((
-            self.stream(session, Role::Stdin),
-            self.stream(session, Role::Stdout),
-            self.stream(session, Role::Stderr),
-        ))
+        now((self.stream(session, Role::Stdin), self.stream(session, Role::Stdout), self.stream(session, Role::Stderr)))
     }
 
     fn set_mode(&mut self, cx: &Context, mode: WireMode) -> Result<Reply<()>, ConsoleError> {

@@ -283,7 +283,11 @@ fn a_request_of_the_new_epoch_waits_for_the_fence_and_one_with_lent_memory_does_
     rig.submit(request(5, Work::Read, 60, 1));
     assert_eq!(rig.under_way(), [2, 5]);
     rig.complete(0);
-    assert_eq!((rig.answer(3), rig.under_way()), (Some(Ok(())), vec![5, 4]), "requests behind the fence do not hold it");
+    assert_eq!(
+        (rig.answer(3), rig.under_way()),
+        (Some(Ok(())), vec![5, 4]),
+        "requests behind the fence do not hold it"
+    );
 }
 
 #[test]

@@ -588,7 +588,8 @@ fn a_death_at_any_step_takes_at_most_the_byte_on_its_way_and_prints_nothing_twic
         // Echo and writers may fall in another order after a death; each is whole and in its own order.
         let length = written.concat().len() + echoed.len();
         assert_eq!(wire.len(), length, "{:?}", String::from_utf8_lossy(wire));
-        let got: Vec<Vec<u8>> = rig.calls.iter().filter(|c| matches!(c.1, Request::Read(_))).map(|c| rig.got(c.0)).collect();
+        let got: Vec<Vec<u8>> =
+            rig.calls.iter().filter(|c| matches!(c.1, Request::Read(_))).map(|c| rig.got(c.0)).collect();
         assert_eq!(got.concat(), b"ac\ndefg\nh");
     });
 }
