@@ -100,6 +100,7 @@ impl<M: Machine> Kernel<M> {
             root,
             current: None,
             loaded: None,
+            ports_open: false,
             ready: Default::default(),
             slice: Slice::new(),
             wheel: Wheel::new(now),

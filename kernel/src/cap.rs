@@ -11,6 +11,7 @@ use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::mm::{Frame, FrameKind, Ref, SLOTS_PER_PAGE, SlotRef};
 use crate::process::Process;
+use crate::queue::Queue;
 use abi::{Handle, Kind, Rights, SysError};
 
 /// One slot: 32 bytes. All zero is an empty slot of generation 0.
@@ -93,6 +94,7 @@ impl CapTable {
 pub const THE_MACHINE: u32 = 1;
 
 impl<M: Machine> Kernel<M> {
+    #[inline(always)]
     fn slot_at(&self, table: &CapTable, index: u32) -> Option<SlotRef> {
         let page = index / SLOTS_PER_PAGE;
         if page >= table.pages {
@@ -117,6 +119,17 @@ impl<M: Machine> Kernel<M> {
         let kind = Kind::from_raw(entry.kind.into()).ok_or(SysError::BadHandle)?;
         let rights = Rights::from_bits_truncate(entry.rights);
         Ok(Cap { object: entry.object, kind, rights, badge: entry.badge, slot })
+    }
+
+    /// The queue behind `handle`, and the badge, if the capability has `right`.
+    #[inline(always)]
+    pub(crate) fn queue_behind(&self, process: Ref<Process>, handle: Handle, right: Rights) -> Option<(Ref<Queue>, u64)> {
+        let slot = self.slot_at(&self.processes[process].caps_table, handle.index())?;
+        let entry = &self.slots[slot];
+        let fine = entry.generation == handle.generation()
+            && entry.kind == Kind::Queue as u8
+            && entry.rights & right.bits() != 0;
+        if fine { Some((Ref::from_raw(entry.object)?, entry.badge)) } else { None }
     }
 
     /// An empty slot of `process`, still in the list of empty ones.

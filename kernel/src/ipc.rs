@@ -20,13 +20,13 @@ use crate::trouble::Trouble;
 use abi::{CallFlags, Delivery, MAX_ATTEMPTS, Message, MessageId, SysError, Tag};
 
 /// Message ids: 48 bits of sequence, 16 bits of thread number. At a million calls a second they last nine years.
-const NUMBER_BITS: u32 = 16;
+pub(crate) const NUMBER_BITS: u32 = 16;
 const ENTRIES_PER_PAGE: u16 = 512;
 const FREE: u64 = 1 << 63;
 
 /// The threads of the system by number, and the sequence of calls.
 pub(crate) struct CallIds {
-    next: u64,
+    pub(crate) next: u64,
     pages: [Option<Frame>; 128],
     /// Numbers ever given.
     count: u16,
@@ -166,7 +166,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// A thread received from `queue`: callers that wait there wait for it.
-    fn become_server(&mut self, thread: Ref<Thread>, queue: Ref<Queue>) {
+    pub(crate) fn become_server(&mut self, thread: Ref<Thread>, queue: Ref<Queue>) {
         if self.queues[queue].server == Some(thread) {
             return;
         }

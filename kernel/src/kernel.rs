@@ -38,6 +38,8 @@ pub struct Kernel<M> {
     pub(crate) current: Option<Ref<Thread>>,
     /// The process whose address space is loaded.
     pub(crate) loaded: Option<Ref<Process>>,
+    /// Whether that process has I/O ports open.
+    pub(crate) ports_open: bool,
     pub(crate) ready: PriorityQueue,
     pub(crate) slice: Slice,
     pub(crate) wheel: Wheel,

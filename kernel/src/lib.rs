@@ -9,6 +9,7 @@ pub mod boot;
 pub mod cap;
 pub mod event;
 pub mod fault;
+mod handoff;
 pub mod image;
 pub mod ipc;
 pub mod irq;

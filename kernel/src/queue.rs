@@ -79,6 +79,14 @@ impl Object for Queue {
     }
 }
 
+impl Queue {
+    /// Whether there is nothing to receive, and nobody waits to.
+    #[inline(always)]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.callers.is_empty() && self.count == 0 && self.pending.is_none() && self.receiver.is_none()
+    }
+}
+
 /// What a receiver takes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Incoming {

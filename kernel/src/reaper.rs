@@ -76,6 +76,11 @@ impl Reaper {
     pub(crate) fn new() -> Reaper {
         Reaper { first: None, last: None, waiting: PriorityQueue::default(), priority: 0 }
     }
+    /// Whether anything is left to tear down.
+    #[inline]
+    pub(crate) fn has_jobs(&self) -> bool {
+        self.first.is_some()
+    }
 }
 
 enum Progress {
@@ -315,6 +320,7 @@ impl<M: Machine> Kernel<M> {
         if self.loaded == Some(process) {
             self.machine.enter_space(self.kernel_root);
             self.machine.open_ports(&[]);
+            self.ports_open = false;
             self.loaded = None;
         }
         let mut freed = 0;

@@ -34,11 +34,11 @@ pub enum Next {
 /// The timer's state, in ticks.
 pub(crate) struct Slice {
     end: u64,
-    sweep: u64,
+    pub(crate) sweep: u64,
     /// Where a sweep that was cut short goes on: a thread number.
     cursor: u16,
     armed: Option<u64>,
-    started: u64,
+    pub(crate) started: u64,
 }
 
 impl Slice {
@@ -123,6 +123,7 @@ impl<M: Machine> Kernel<M> {
             let space = self.processes[process].space.expect("a process that runs has an address space");
             self.machine.enter_space(space.0.address());
             self.machine.open_ports(&self.processes[process].ports);
+            self.ports_open = !self.processes[process].ports.is_empty();
             self.loaded = Some(process);
         }
         match self.threads[thread].context.entered {
@@ -134,7 +135,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// Sets the timer for the next thing that time brings.
-    fn arm(&mut self) {
+    pub(crate) fn arm(&mut self) {
         let mut at = self.wheel.next().unwrap_or(NEVER);
         if self.current.is_some_and(|c| self.ready.has(self.threads[c].priority)) {
             at = at.min(self.slice.end);

@@ -61,6 +61,9 @@ impl<M: Machine> Kernel<M> {
     pub fn syscall(&mut self) -> Resume {
         let Some(me) = self.current else { return self.start() };
         let raw = self.threads[me].context.registers.rax;
+        if let Some(resume) = self.handoff(me, raw) {
+            return resume;
+        }
         self.threads[me].context.registers.rax = 0;
         let answer = Request::decode(&Registers { rax: raw, ..self.threads[me].context.registers })
             .map_err(Trouble::from)
@@ -695,6 +698,7 @@ impl<M: Machine> Kernel<M> {
         self.processes[target].ports.push(range).map_err(|_| SysError::LimitReached)?;
         if self.loaded == Some(target) {
             self.machine.open_ports(&self.processes[target].ports);
+            self.ports_open = true;
         }
         Ok(Next::Same)
     }

@@ -211,6 +211,17 @@ impl<T: Object> Pool<T> {
         Some(frame)
     }
 
+    /// Two different objects at once; `None` if they are the same.
+    #[inline(always)]
+    pub fn pair(&mut self, a: Ref<T>, b: Ref<T>) -> Option<(&mut T, &mut T)> {
+        if a == b {
+            return None;
+        }
+        // SAFETY: as `index_mut` for each; different names are different slots (both are multiples of the stride
+        //         behind a header), so the references do not overlap.
+        Some(unsafe { (&mut *self.slot(a), &mut *self.slot(b)) })
+    }
+
     /// Some object of `list`, `None` if it has none.
     pub fn any(&mut self, list: &SlabList) -> Option<Ref<T>> {
         let frame = list.full.or(list.partial)?;
