@@ -2,6 +2,7 @@
 
 /// Name, operands, what it does.
 pub const PROGRAMS: &[(&str, &str, &str)] = &[
+    ("bench", "[NAME]...", "measure system calls, messages, reads and spawns"),
     ("cat", "[FILE]...", "write files, or standard input, to standard output"),
     ("cp", "[-r] SOURCE... TARGET", "copy files"),
     ("crash", "KIND", "fail in a chosen way (for tests)"),
@@ -53,8 +54,6 @@ mod tests {
             .collect();
         files.push("sh".into());
         files.sort();
-        let elsewhere = ["bench"];
-        files.retain(|name| !elsewhere.contains(&name.as_str()));
         let mut listed: Vec<&str> = PROGRAMS.iter().map(|(name, _, _)| *name).collect();
         assert_eq!(files, listed);
         listed.dedup();
