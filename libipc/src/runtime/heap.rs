@@ -4,6 +4,8 @@
 //! Invariants:
 //! 1. What lies between `HEAP_START` and `next` belongs to the allocator; nobody else maps there.
 //! 2. Growing allocates nothing.
+//! 3. The heap grows only by what the account can pay for when all of it is touched, as far as the account's figures
+//!    tell. So a program learns of its end of memory by a refused allocation; the rest faults.
 
 use crate::sys;
 use abi::{Handle, PAGE_SIZE, Rights, layout};
@@ -21,7 +23,7 @@ static ACCOUNT: AtomicU64 = AtomicU64::new(0);
 static PROCESS: AtomicU64 = AtomicU64::new(0);
 
 #[global_allocator]
-static HEAP: TalcLock<Spin, Growing> = TalcLock::new(Growing { next: layout::HEAP_START, step: FIRST });
+static HEAP: TalcLock<Spin, Growing> = TalcLock::new(Growing::NEW);
 
 /// Says what pays for the heap, and where it is mapped.
 pub(super) fn set_account(account: Handle, process: Handle) {
@@ -34,18 +36,37 @@ pub(super) fn set_account(account: Handle, process: Handle) {
 struct Growing {
     next: u64,
     step: u64,
+    /// Pages of the account's memory that are not the heap's, once that is known.
+    others: Option<u64>,
 }
 
 impl Growing {
+    const NEW: Growing = Growing { next: layout::HEAP_START, step: FIRST, others: None };
+
+    /// Whether the account can pay for `pages` more (invariant 3). Nothing is asked for a small first growth: the price
+    /// of that question is felt where programs are short.
+    fn is_affordable(&mut self, account: Handle, pages: u64) -> bool {
+        let mapped = (self.next - layout::HEAP_START) / PAGE_SIZE;
+        if mapped == 0 && pages <= FIRST {
+            return true;
+        }
+        let Ok(status) = sys::account_status(account) else { return false };
+        // At the second growth the first is taken for touched: that is why there is a second.
+        let others = *self.others.get_or_insert(status.memory.saturating_sub(mapped));
+        let untouched = mapped.saturating_sub(status.memory.saturating_sub(others));
+        let page_tables = pages / 512 + 3;
+        status.limit.saturating_sub(status.used) >= untouched.saturating_add(pages).saturating_add(page_tables)
+    }
     /// Maps `pages` more; returns their address.
     fn grow(&mut self, pages: u64) -> Option<u64> {
         let (account, process) = (ACCOUNT.load(Ordering::Relaxed), PROCESS.load(Ordering::Relaxed));
         let address = self.next;
         let end = pages.checked_mul(PAGE_SIZE).and_then(|bytes| address.checked_add(bytes))?;
-        if end > layout::HEAP_END {
+        let account = Handle::from_raw(account);
+        if end > layout::HEAP_END || !self.is_affordable(account, pages) {
             return None;
         }
-        let memory = sys::memory_create(Handle::from_raw(account), pages, false).ok()?;
+        let memory = sys::memory_create(account, pages, false).ok()?;
         let protection = Rights::READ | Rights::WRITE;
         let mapped = sys::memory_map(Handle::from_raw(process), memory, address, 0, pages, protection);
         // The mapping keeps the memory.
