@@ -1,6 +1,6 @@
 //! The filesystem server: ext4 behind a persistent block cache.
 //!
-//! This library is the server without its messages: it runs and is tested on any host. From bottom to top:
+//! It runs and is tested on any host. From bottom to top:
 //!
 //! | module | is |
 //! |---|---|
@@ -11,6 +11,7 @@
 //! | [`journal`] | the on-disk journal, through which the cache becomes safe from power cuts |
 //! | [`superblock`], `alloc_map`, `inode`, `extent`, `dir` | ext4 |
 //! | [`store`] | the operations |
+//! | [`badge`], [`server`], [`remote`] | the protocols in which clients ask for them, and the disk behind the block server |
 //!
 //! Supported images: ext4 with 4 KiB blocks, a journal inside, `extent` and `filetype`, with or without `64bit`, `flex_bg`,
 //! `metadata_csum`, `metadata_csum_seed`, `huge_file`, `dir_index`; what `mke2fs -t ext4 -b 4096` makes. Others are refused.
@@ -20,6 +21,7 @@
 extern crate alloc;
 
 mod alloc_map;
+pub mod badge;
 pub mod bytes;
 pub mod cache;
 pub mod crc;
@@ -33,6 +35,8 @@ pub mod journal;
 pub mod memory;
 pub mod record;
 pub mod region;
+pub mod remote;
+pub mod server;
 pub mod store;
 pub mod superblock;
 #[cfg(test)]

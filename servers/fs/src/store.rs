@@ -123,6 +123,8 @@ pub trait FileStore {
     fn root(&mut self) -> Result<FileId>;
     /// The file called `name` in `dir`. [`Error::NotFound`], [`Error::NotADirectory`].
     fn lookup(&mut self, dir: FileId, name: &[u8]) -> Result<Stat>;
+    /// The directory above `dir`; of the root, the root.
+    fn parent(&mut self, dir: FileId) -> Result<FileId>;
     /// What is known about a file.
     fn stat(&mut self, file: FileId) -> Result<Stat>;
     /// Makes an empty file, or finds the one that is there: with `exclusive` that is [`Error::Exists`].
@@ -413,11 +415,13 @@ impl<'m, D: Disk> Fs<'m, D> {
             return Ok(());
         }
         let (counts, sup) = (self.counts, self.sup.clone());
+        let now_seconds = self.now() / 1_000_000_000;
         let stage = |fs: &mut Self| {
             let mut now = fs.cache.read(0)?.to_vec();
             if Fields(&mut now).counts() != (counts.blocks, counts.inodes) {
                 let mut fields = Fields(fs.cache.edit(0)?);
                 fields.set_counts(counts.blocks, counts.inodes);
+                fields.set_changed_at(now_seconds);
                 fields.seal(&sup);
             }
             Ok(())
@@ -427,6 +431,19 @@ impl<'m, D: Disk> Fs<'m, D> {
             self.cache.commit(None);
         }
         self.cache.sync()
+    }
+
+    /// If message `id` has taken effect: the file that was answered, which is inode 0 where the answer was no file.
+    pub fn recorded(&self, id: MessageId) -> Option<FileId> {
+        self.cache.answered(id).map(FileId::unpack)
+    }
+
+    /// When the disk was last changed or mounted, as it says itself: nanoseconds since 1970.
+    pub fn last_change(&mut self) -> u64 {
+        match self.cache.read(0) {
+            Ok(block0) => Fields(&mut block0.to_vec()).last_change() * 1_000_000_000,
+            Err(_) => 0,
+        }
     }
 
     /// Finishes what `sync` has left for later. To be called when there is nothing else to do.
@@ -835,6 +852,15 @@ impl<D: Disk> FileStore for Fs<'_, D> {
             let dir = fs.open_dir(dir)?;
             let found = fs.dir_find(&dir, name)?.ok_or(Error::NotFound)?;
             Ok(Self::stat_of(&fs.entry_inode(found.inode)?))
+        })
+    }
+
+    fn parent(&mut self, dir: FileId) -> Result<FileId> {
+        self.with_room(|fs| {
+            let dir = fs.open_dir(dir)?;
+            let up = fs.dir_find(&dir, b"..")?.ok_or(Error::Corrupt)?;
+            let up = fs.inode(up.inode)?;
+            if up.kind() == Kind::Directory { Ok(up.id()) } else { Err(Error::Corrupt) }
         })
     }
 

@@ -3,7 +3,7 @@
 //! 1. A `Super` describes a filesystem of 4 KiB blocks whose every feature this server knows.
 //! 2. Its numbers are consistent with each other: no computation on them overflows or divides by zero.
 
-use crate::bytes::{get16, get32, get64, put32, put64};
+use crate::bytes::{get16, get32, put32};
 use crate::crc::{crc16, crc32c};
 use crate::disk::BLOCK;
 use crate::error::{Error, Result};
@@ -220,15 +220,20 @@ impl Fields<'_> {
         put32(self.0, AT + 0x10, inodes);
     }
 
-    /// Total of KiB written, which other tools print; kept as it is.
-    pub fn lifetime_kib(&self) -> u64 {
-        get64(self.0, AT + 0x178)
+    /// Sets the time of the last mount, in seconds, unless a later one is known.
+    pub fn set_mounted_at(&mut self, seconds: u64) {
+        let seconds = seconds.max(self.last_change());
+        put32(self.0, AT + 0x2C, seconds as u32);
     }
 
-    /// Sets the time of the last mount, in seconds.
-    pub fn set_mounted_at(&mut self, seconds: u64) {
-        put32(self.0, AT + 0x2C, seconds as u32);
-        let kib = self.lifetime_kib();
-        put64(self.0, AT + 0x178, kib);
+    /// Sets the time of the last change, in seconds, unless a later one is known.
+    pub fn set_changed_at(&mut self, seconds: u64) {
+        let seconds = seconds.max(self.last_change());
+        put32(self.0, AT + 0x30, seconds as u32);
+    }
+
+    /// The later of the times of last change and last mount, in seconds since 1970.
+    pub fn last_change(&self) -> u64 {
+        u64::from(get32(self.0, AT + 0x2C).max(get32(self.0, AT + 0x30)))
     }
 }

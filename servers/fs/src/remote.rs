@@ -1,0 +1,89 @@
+//! The disk behind the block server.
+//!
+//! 1. Data moves through one range of memory, attached to the block server, that nothing else uses.
+//! 2. `open` returns only when every request of this server's predecessors has completed: the fence.
+//! 3. Where the block server has forgotten the memory, it is attached again and the request repeated.
+
+use libipc::{
+    Memory, Queue, Rights,
+    proto::block::{BlockClient, BlockError},
+};
+
+use crate::disk::{BLOCK, Disk, DiskError};
+
+/// A client of the block server.
+pub struct RemoteDisk {
+    block: BlockClient,
+    memory: Memory,
+    /// Byte of `memory` at which `buffer` begins.
+    offset: u64,
+    buffer: &'static mut [u8],
+    epoch: u64,
+    /// Disk blocks in one of ours.
+    ratio: u64,
+}
+
+impl RemoteDisk {
+    /// Attaches `buffer`, which is mapped from `memory` at byte `offset`. `epoch` is higher than any predecessor's.
+    ///
+    /// # Errors
+    /// What the block server says.
+    pub fn open(
+        queue: Queue, memory: Memory, offset: u64, buffer: &'static mut [u8], epoch: u64,
+    ) -> Result<Self, BlockError> {
+        // Every page must be there before a device writes to it.
+        buffer.fill(0);
+        let mut disk = Self { block: BlockClient::new(queue), memory, offset, buffer, epoch, ratio: 1 };
+        disk.attach()?;
+        let size = u64::from(disk.block.info()?.block_size);
+        if size == 0 || !(BLOCK as u64).is_multiple_of(size) {
+            return Err(BlockError::BadLength);
+        }
+        disk.ratio = BLOCK as u64 / size;
+        Ok(disk)
+    }
+
+    fn attach(&self) -> Result<(), BlockError> {
+        let rights = Rights::READ | Rights::WRITE | Rights::MAP | Rights::DMA;
+        self.block.attach(self.memory.grant(rights), self.epoch)
+    }
+
+    /// Moves `len` bytes between the buffer and the disk.
+    fn transfer(&self, first: u64, len: usize, write: bool) -> Result<(), DiskError> {
+        let block = first.checked_mul(self.ratio).ok_or(DiskError)?;
+        let count = (len / BLOCK) as u64 * self.ratio;
+        let once = || match write {
+            true => self.block.write_from(self.epoch, block, count, self.offset),
+            false => self.block.read_into(self.epoch, block, count, self.offset),
+        };
+        match once() {
+            Err(BlockError::NotAttached) => self.attach().and_then(|()| once()),
+            other => other,
+        }
+        .map_err(|_| DiskError)
+    }
+}
+
+impl Disk for RemoteDisk {
+    fn read_blocks(&mut self, first: u64, buf: &mut [u8]) -> Result<(), DiskError> {
+        let size = self.buffer.len();
+        for (part, at) in buf.chunks_mut(size).zip((first..).step_by(size / BLOCK)) {
+            self.transfer(at, part.len(), false)?;
+            part.copy_from_slice(&self.buffer[..part.len()]);
+        }
+        Ok(())
+    }
+
+    fn write_blocks(&mut self, first: u64, buf: &[u8]) -> Result<(), DiskError> {
+        let size = self.buffer.len();
+        for (part, at) in buf.chunks(size).zip((first..).step_by(size / BLOCK)) {
+            self.buffer[..part.len()].copy_from_slice(part);
+            self.transfer(at, part.len(), true)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), DiskError> {
+        self.block.flush().map_err(|_| DiskError)
+    }
+}
