@@ -23,8 +23,6 @@ const TAIL_LINES: usize = 30;
 pub const PANIC: &str = "kernel panic";
 /// What was said in the last moments, whatever it looked like: a panic may cut into a frame.
 const LAST_BYTES: usize = 16 << 10;
-/// A guest that has said something and then nothing for so long takes input, even if it does not say so.
-const QUIET: Duration = Duration::from_secs(3);
 
 /// Why a machine did not do what was expected of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,15 +95,11 @@ impl Shared {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// Until the console takes input, or the machine has ended.
     fn wait_ready(&self) {
         let mut state = self.lock();
         while !state.ready && !state.ended {
-            let heard = state.log.len();
-            let (again, waited) = self.changed.wait_timeout(state, QUIET).unwrap_or_else(|poisoned| poisoned.into_inner());
-            state = again;
-            if waited.timed_out() && heard > 0 && state.log.len() == heard {
-                return;
-            }
+            state = self.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
     }
 }
