@@ -148,7 +148,8 @@ fn make_service(
     let mut unit = Unit::make(boot.account, &plan, own, at as u64)?;
     unit.hand("log", own.handle(), Rights::SEND, Allowed::LOG.badge(at as u32))?;
     for provided in queues.iter().filter(|provided| provided.provider == Some(at)) {
-        let rights = Rights::RECEIVE | Rights::MINT;
+        // SEND, so that capabilities that it mints can have it.
+        let rights = Rights::RECEIVE | Rights::MINT | Rights::SEND;
         unit.hand(&format!("queue:{}", provided.name), provided.queue.handle(), rights, 0)?;
     }
     for used in &service.uses {

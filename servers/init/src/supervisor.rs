@@ -13,7 +13,7 @@ use crate::{
     requests::Goodbye,
     setup::Boot,
     table::{Death, State, Table},
-    unit::Unit,
+    unit::{StartError, Unit},
 };
 use abi::{Delivery, Message, MessageId, ProcessState, Rights, Tag};
 use alloc::{format, string::String, vec::Vec};
@@ -149,13 +149,18 @@ impl Supervisor {
     }
 
     fn start_unit(&mut self, at: usize) -> Result<(), String> {
+        let image = self.boot.image(at)?;
+        let text = |error: StartError| format!("{error}");
+        self.unit(at)?.clear().map_err(text)?;
         if self.boot.system.services.get(at).is_some_and(|service| service.name == manifest::SESSION) {
             self.renew_programs(at)?;
         }
         self.boot.devices.wake(at);
-        let image = self.boot.image(at)?;
-        let unit = self.units.get_mut(at).and_then(Option::as_mut).ok_or("it was never set up")?;
-        unit.start(&image, sys::clock()).map_err(|error| format!("{error}"))
+        self.unit(at)?.start(&image, sys::clock()).map_err(text)
+    }
+
+    fn unit(&mut self, at: usize) -> Result<&mut Unit, String> {
+        self.units.get_mut(at).and_then(Option::as_mut).ok_or_else(|| String::from("it was never set up"))
     }
 
     /// Gives the session a fresh account for programs; those of an earlier session end with it.
@@ -165,11 +170,9 @@ impl Supervisor {
             old.account().destroy().map_err(text)?;
         }
         let account = self.boot.account.child(self.programs_pages).map_err(text)?;
-        let rights = Rights::CREATE | Rights::INSPECT;
-        let unit = self.units.get_mut(session).and_then(Option::as_mut).ok_or("it was never set up")?;
-        unit.hand("programs", account.handle(), rights, 0).map_err(|error| format!("{error}"))?;
-        self.programs = Some(account);
-        Ok(())
+        let handle = self.programs.insert(account).handle();
+        let handed = self.unit(session)?.hand("programs", handle, Rights::CREATE | Rights::INSPECT, 0);
+        handed.map_err(|error| format!("{error}"))
     }
 
     /// The end event of service `at`: it may have died, or been restarted meanwhile.

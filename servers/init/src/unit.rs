@@ -108,13 +108,18 @@ impl Unit {
         self.environment.push((key.into(), value));
     }
 
-    /// Starts its next incarnation.
-    pub fn start(&mut self, image: &Image, now: u64) -> Result<(), StartError> {
-        let process = self.process.process();
+    /// Makes it ready for its next incarnation: what the last one had, except what it was handed, is gone.
+    pub fn clear(&mut self) -> Result<(), StartError> {
         self.incarnation = match self.incarnation {
             0 => 1,
-            _ => process.reset().doing("clear its process")?,
+            _ => self.process.process().reset().doing("clear its process")?,
         };
+        Ok(())
+    }
+
+    /// Starts the incarnation that [`Unit::clear`] has prepared.
+    pub fn start(&mut self, image: &Image, now: u64) -> Result<(), StartError> {
+        let process = self.process.process();
         let mut command = Command::new(&self.name);
         command.stack(self.stack_pages).priority(self.priority);
         command.env("incarnation", &format!("{}", self.incarnation));
