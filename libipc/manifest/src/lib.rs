@@ -134,7 +134,9 @@ impl Amount {
     pub fn pages(self, free_pages: u64) -> u64 {
         match self {
             Amount::Pages(pages) => pages,
-            Amount::Percent(percent) => free_pages / 100 * u64::from(percent) + free_pages % 100 * u64::from(percent) / 100,
+            Amount::Percent(percent) => {
+                free_pages / 100 * u64::from(percent) + free_pages % 100 * u64::from(percent) / 100
+            }
         }
     }
 
@@ -195,7 +197,9 @@ pub enum BadManifest {
 impl fmt::Display for BadManifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            BadManifest::Version => "the packed system description was made for another version; rebuild the boot image",
+            BadManifest::Version => {
+                "the packed system description was made for another version; rebuild the boot image"
+            }
             BadManifest::Damaged => "the packed system description is damaged; rebuild the boot image",
         })
     }

@@ -20,11 +20,8 @@ pub const KERNEL_TARGET: &str = "x86_64-unknown-none";
 /// The target of servers and programs.
 pub const USER_TARGET: &str = ".cargo/x86_64-unknown-tessera-user.json";
 /// What builds `core` and `alloc` along.
-pub const BUILD_STD: [&str; 3] = [
-    "-Zjson-target-spec",
-    "-Zbuild-std=core,alloc,compiler_builtins",
-    "-Zbuild-std-features=compiler-builtins-mem",
-];
+pub const BUILD_STD: [&str; 3] =
+    ["-Zjson-target-spec", "-Zbuild-std=core,alloc,compiler_builtins", "-Zbuild-std-features=compiler-builtins-mem"];
 /// The supervisor's binary: always in the boot archive, and its first program.
 pub const INIT: &str = "init";
 
@@ -47,13 +44,18 @@ impl Images {
         if let Some(images) = &*built {
             return Ok(images.clone());
         }
-        let images = if std::env::var_os("TESSERA_IMAGES").is_some() { Images::find(&workspace::images_dir())? } else { build()? };
+        let images = if std::env::var_os("TESSERA_IMAGES").is_some() {
+            Images::find(&workspace::images_dir())?
+        } else {
+            build()?
+        };
         Ok(built.insert(images).clone())
     }
 
     /// The images that an earlier build left in `directory`.
     pub fn find(directory: &Path) -> Result<Images> {
-        let programs = fs::read_dir(directory.join("bin")).with_context(|| format!("no images in {}", directory.display()))?;
+        let programs =
+            fs::read_dir(directory.join("bin")).with_context(|| format!("no images in {}", directory.display()))?;
         let mut programs = programs.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
         programs.sort();
         let images = Images { kernel: directory.join("kernel"), archive: directory.join("boot.tar"), programs };
@@ -201,7 +203,8 @@ pub fn run_cargo(cargo: &mut Command) -> Result<Vec<serde_json::Value>> {
     let stderr = child.stderr.take().context("a pipe was asked for")?;
     let passer = std::thread::spawn(move || pass_on(stderr));
     let stdout = BufReader::new(child.stdout.take().context("a pipe was asked for")?);
-    let messages = stdout.lines().map_while(|line| line.ok()).filter_map(|line| serde_json::from_str(&line).ok()).collect();
+    let messages =
+        stdout.lines().map_while(|line| line.ok()).filter_map(|line| serde_json::from_str(&line).ok()).collect();
     let status = child.wait()?;
     let _ = passer.join();
     ensure!(status.success(), "cargo could not build this; what is wrong is said above");
@@ -226,7 +229,11 @@ fn binary(message: &serde_json::Value) -> Option<Binary> {
     let file = PathBuf::from(message.get("executable")?.as_str()?);
     let folder = Path::new(message.get("manifest_path")?.as_str()?).parent()?;
     let folder = folder.strip_prefix(workspace::root()).ok()?.to_owned();
-    is_binary.then(|| Binary { folder, name: target.get("name").and_then(|name| name.as_str()).unwrap_or_default().to_owned(), file })
+    is_binary.then(|| Binary {
+        folder,
+        name: target.get("name").and_then(|name| name.as_str()).unwrap_or_default().to_owned(),
+        file,
+    })
 }
 
 #[cfg(test)]
@@ -246,7 +253,9 @@ mod tests {
     #[test]
     fn every_server_and_program_is_found_without_a_list() {
         let packages = user_packages().expect("the folders can be read");
-        assert!(["init", "console", "sh", "userland"].iter().all(|name| packages.iter().any(|package| package == name)));
+        assert!(
+            ["init", "console", "sh", "userland"].iter().all(|name| packages.iter().any(|package| package == name))
+        );
     }
 
     #[test]

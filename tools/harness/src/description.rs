@@ -4,7 +4,9 @@
 //! all at once, each with its place in the file.
 
 use crate::diagnostic::Problem;
-use manifest::{Amount, Device, INIT_QUEUE, PAGE_SIZE, PciId, Persistent, Programs, Queue, Restart, Rights, Service, System, Use};
+use manifest::{
+    Amount, Device, INIT_QUEUE, PAGE_SIZE, PciId, Persistent, Programs, Queue, Restart, Rights, Service, System, Use,
+};
 use serde::Deserialize;
 use std::{collections::BTreeMap, fmt, ops::Range};
 use toml::Spanned;
@@ -124,7 +126,10 @@ struct RawPersistent {
 enum RawQueue {
     Name(String),
     #[serde(rename_all = "lowercase")]
-    Table { name: String, ring: i64 },
+    Table {
+        name: String,
+        ring: i64,
+    },
 }
 
 #[derive(Deserialize)]
@@ -162,7 +167,9 @@ impl Check<'_> {
         let queues = self.queue_names(raw);
         let memory_pages = match self.amount(&raw.system.memory) {
             Amount::Pages(pages) => pages,
-            Amount::Percent(_) => self.wrong(raw.system.memory.span(), "the machine's memory is a size, such as \"32M\"", 0),
+            Amount::Percent(_) => {
+                self.wrong(raw.system.memory.span(), "the machine's memory is a size, such as \"32M\"", 0)
+            }
         };
         let mut services = Vec::new();
         for name in self.start_order(raw) {
@@ -297,7 +304,9 @@ impl Check<'_> {
                 self.problem(memory.name.span(), format!("the memory `{}` is described twice", memory.name.as_ref()));
             }
         }
-        raw.iter().map(|memory| Persistent { name: memory.name.as_ref().clone(), size: self.amount(&memory.size) }).collect()
+        raw.iter()
+            .map(|memory| Persistent { name: memory.name.as_ref().clone(), size: self.amount(&memory.size) })
+            .collect()
     }
 
     fn device(&mut self, raw: &Spanned<RawDevice>) -> Option<Device> {
@@ -319,7 +328,8 @@ impl Check<'_> {
     }
 
     fn uart(&mut self, name: &Text) -> Option<Device> {
-        const PORTS: [(&str, u16, u8); 4] = [("com1", 0x3f8, 4), ("com2", 0x2f8, 3), ("com3", 0x3e8, 4), ("com4", 0x2e8, 3)];
+        const PORTS: [(&str, u16, u8); 4] =
+            [("com1", 0x3f8, 4), ("com2", 0x2f8, 3), ("com3", 0x3e8, 4), ("com4", 0x2e8, 3)];
         if let Some((_, first, irq)) = PORTS.iter().find(|(known, ..)| known == name.as_ref()) {
             return Some(Device::Ports { first: *first, count: 8, irq: Some(*irq) });
         }
@@ -376,9 +386,11 @@ impl Check<'_> {
             match path.iter().position(|earlier| *earlier == provider) {
                 None => self.visit(raw, provider, path, order),
                 Some(from) => {
-                    let chain: Vec<&str> = path[from..].iter().chain([&provider]).map(|name| name.as_ref().as_str()).collect();
+                    let chain: Vec<&str> =
+                        path[from..].iter().chain([&provider]).map(|name| name.as_ref().as_str()).collect();
                     let message = format!("services wait for each other in a circle: {}", chain.join(" -> "));
-                    self.problems.push(Problem::new(used.span(), message).help("one of them must do without the other"));
+                    self.problems
+                        .push(Problem::new(used.span(), message).help("one of them must do without the other"));
                 }
             }
         }
@@ -417,7 +429,9 @@ impl Check<'_> {
             Some(bytes) => Amount::Pages(bytes.div_ceil(PAGE_SIZE)),
             None => {
                 let problem = Problem::new(raw.span(), format!("`{text}` is not an amount of memory"));
-                self.problems.push(problem.help("write \"64K\", \"1M\", \"1G\", bytes such as \"8192\", or a share such as \"10%\""));
+                self.problems.push(
+                    problem.help("write \"64K\", \"1M\", \"1G\", bytes such as \"8192\", or a share such as \"10%\""),
+                );
                 Amount::Pages(1)
             }
         }
@@ -426,7 +440,9 @@ impl Check<'_> {
     fn pages(&mut self, raw: &Text) -> u32 {
         match self.amount(raw) {
             Amount::Percent(_) => self.wrong(raw.span(), "this amount is a size, such as \"64K\", and no share", 1),
-            Amount::Pages(pages) => u32::try_from(pages).unwrap_or_else(|_| self.wrong(raw.span(), "this is too much memory", 1)),
+            Amount::Pages(pages) => {
+                u32::try_from(pages).unwrap_or_else(|_| self.wrong(raw.span(), "this is too much memory", 1))
+            }
         }
     }
 
@@ -551,7 +567,9 @@ mod tests {
 
     #[test]
     fn services_that_use_each_other_are_refused_with_the_circle() {
-        let shown = complaint(&(service("fs", "provides=['fs']\nuses=['block']") + &service("block", "provides=['block']\nuses=['fs']")));
+        let shown = complaint(
+            &(service("fs", "provides=['fs']\nuses=['block']") + &service("block", "provides=['block']\nuses=['fs']")),
+        );
         assert!(shown.contains("in a circle: fs -> block -> fs"), "{shown}");
         assert!(complaint(&service("fs", "provides=['fs']\nuses=['fs']")).contains("fs -> fs"));
     }
@@ -573,7 +591,10 @@ mod tests {
     #[test]
     fn a_binary_that_nobody_builds_is_refused() {
         let shown = complaint(&service("bloc", ""));
-        assert!(shown.contains("no server has a binary named `bloc`") && shown.contains("did you mean `block`?"), "{shown}");
+        assert!(
+            shown.contains("no server has a binary named `bloc`") && shown.contains("did you mean `block`?"),
+            "{shown}"
+        );
     }
 
     #[test]
@@ -610,7 +631,9 @@ mod tests {
             let shown = complaint(&service("fs", line));
             assert!(shown.contains(said), "{line}: {shown}");
         }
-        assert!(complaint("[service.fs]\nmemory='1M'\nstack='4K'\npriority = 32\n").contains("0 (lowest) to 31, not 32"));
+        assert!(
+            complaint("[service.fs]\nmemory='1M'\nstack='4K'\npriority = 32\n").contains("0 (lowest) to 31, not 32")
+        );
         assert!(complaint("[service.fs]\nstack='4K'\npriority = 3\n").contains("the key `memory` is missing"));
     }
 

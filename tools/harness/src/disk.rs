@@ -19,7 +19,8 @@ use std::{
 
 /// What the images are made with. The features are spelled out, so that an image does not depend on the host's
 /// `mke2fs.conf`; the filesystem server knows each of them.
-pub const MKE2FS_OPTIONS: &[&str] = &["-t", "ext4", "-b", "4096", "-I", "256", "-m", "0", "-L", "tessera", "-O", FEATURES];
+pub const MKE2FS_OPTIONS: &[&str] =
+    &["-t", "ext4", "-b", "4096", "-I", "256", "-m", "0", "-L", "tessera", "-O", FEATURES];
 const FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,\
     large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
 /// The smallest image that has room for a journal.
@@ -305,7 +306,9 @@ impl Disk {
         let stat = text(&output.0);
         let after = |key: &str| Some(stat.split_once(key)?.1.split_whitespace().next()?.to_owned());
         Ok(Some(match after("Type: ").as_deref() {
-            Some("regular") => Kind::File(after("Size: ").and_then(|size| size.parse().ok()).context("debugfs gave no size")?),
+            Some("regular") => {
+                Kind::File(after("Size: ").and_then(|size| size.parse().ok()).context("debugfs gave no size")?)
+            }
             Some("directory") => Kind::Directory,
             _ => Kind::Other,
         }))
@@ -367,7 +370,8 @@ impl Disk {
     }
 
     fn replay(&self) -> Result<()> {
-        let output = tool("e2fsck").args(["-y", "-E", "journal_only"]).arg(&self.path).output().map_err(missing_tool)?;
+        let output =
+            tool("e2fsck").args(["-y", "-E", "journal_only"]).arg(&self.path).output().map_err(missing_tool)?;
         let said = [output.stdout, output.stderr].concat();
         let replayed = output.status.code().is_some_and(|code| code & !3 == 0) && !self.superblock()?.needs_recovery;
         ensure!(replayed, "the journal of {} cannot be replayed: {}", self.shown(), text(&said).trim());
@@ -384,7 +388,8 @@ impl Disk {
     }
 
     fn superblock(&self) -> Result<Superblock> {
-        let mut file = File::open(&self.path).with_context(|| format!("cannot open the image {}", self.path.display()))?;
+        let mut file =
+            File::open(&self.path).with_context(|| format!("cannot open the image {}", self.path.display()))?;
         let mut bytes = [0; 1024];
         file.seek(SeekFrom::Start(1024))?;
         let read = file.read_exact(&mut bytes);
@@ -414,7 +419,8 @@ fn fill(path: &Path, file: File, bytes: u64, programs: &[PathBuf]) -> Result<Dis
     file.set_len(bytes / BLOCK * BLOCK).context("cannot give the image its size")?;
     drop(file);
     let owner = "root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0";
-    let output = tool("mke2fs").args(MKE2FS_OPTIONS).args(["-q", "-F", "-E", owner]).arg(path).output().map_err(missing_tool)?;
+    let output =
+        tool("mke2fs").args(MKE2FS_OPTIONS).args(["-q", "-F", "-E", owner]).arg(path).output().map_err(missing_tool)?;
     ensure!(output.status.success(), "mke2fs failed: {}", text(&output.stderr).trim());
     let disk = Disk::open(path)?;
     let total: u64 = programs.iter().map(|program| fs::metadata(program).map_or(0, |data| data.len())).sum();
@@ -447,10 +453,15 @@ fn entry(line: &str) -> Option<Entry> {
 /// What e2fsck found, without its progress lines and its unanswered questions.
 fn complaints(stdout: &[u8]) -> Vec<String> {
     const CHATTER: [&str; 4] = ["Pass ", "e2fsck 1.", "e2fsck: Cannot proceed", "*** "];
-    let chatter = |line: &&str| !(line.trim().is_empty() || line.contains(" files (") || CHATTER.iter().any(|known| line.starts_with(known)));
+    let chatter = |line: &&str| {
+        !(line.trim().is_empty() || line.contains(" files (") || CHATTER.iter().any(|known| line.starts_with(known)))
+    };
     let mut found: Vec<String> = Vec::new();
     for line in text(stdout).lines().filter(chatter) {
-        let line = line.strip_suffix("? no").map_or(line.trim_start_matches("/usr/sbin/"), |rest| rest.rsplit_once("  ").map_or("", |(said, _)| said)).trim();
+        let line = line
+            .strip_suffix("? no")
+            .map_or(line.trim_start_matches("/usr/sbin/"), |rest| rest.rsplit_once("  ").map_or("", |(said, _)| said))
+            .trim();
         if !line.is_empty() && !line.contains("WARNING: Filesystem still has errors") {
             found.push(line.to_owned());
         }

@@ -158,7 +158,12 @@ impl Machine {
     }
 
     /// Waits until `found` gives something. `what` completes "waiting for ...".
-    pub fn wait<T>(&mut self, what: &str, within: Duration, mut found: impl FnMut(&mut State) -> Option<T>) -> Result<T> {
+    pub fn wait<T>(
+        &mut self,
+        what: &str,
+        within: Duration,
+        mut found: impl FnMut(&mut State) -> Option<T>,
+    ) -> Result<T> {
         let started = Instant::now();
         let mut state = self.shared.lock();
         loop {
@@ -178,7 +183,8 @@ impl Machine {
             }
             let left = within.saturating_sub(started.elapsed());
             if left.is_zero() {
-                let failure = Failure::Timeout { what: what.to_owned(), seconds: within.as_secs(), tail: tail(&state.log) };
+                let failure =
+                    Failure::Timeout { what: what.to_owned(), seconds: within.as_secs(), tail: tail(&state.log) };
                 return Err(failure.into());
             }
             state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
@@ -281,7 +287,8 @@ fn write_out(out: &mut impl Write, bytes: &[u8]) {
 
 /// The kernel's last words, from the log, or, once the machine has ended, from wherever they went.
 fn panic_message(state: &State) -> Option<String> {
-    let places: &[&[u8]] = if state.ended && state.status.is_none() { &[&state.log, &state.last] } else { &[&state.log] };
+    let places: &[&[u8]] =
+        if state.ended && state.status.is_none() { &[&state.log, &state.last] } else { &[&state.log] };
     places.iter().find_map(|bytes| {
         let at = find(bytes, PANIC.as_bytes())?;
         let text = String::from_utf8_lossy(&bytes[at..]).into_owned();

@@ -139,7 +139,9 @@ mod tests {
     #[test]
     fn the_machine_is_as_described() {
         let all = arguments(&Config { icount: true, ..config() });
-        for part in ["-M|q35", "-m|64", "-no-reboot", "file=a,,b.img|-device|virtio-blk-pci", "-icount|shift=0,sleep=off"] {
+        for part in
+            ["-M|q35", "-m|64", "-no-reboot", "file=a,,b.img|-device|virtio-blk-pci", "-icount|shift=0,sleep=off"]
+        {
             assert!(all.contains(part), "{part} is not in {all}");
         }
         assert!(!arguments(&Config { reboot: true, ..config() }).contains("-no-reboot"));

@@ -53,7 +53,11 @@ impl Output {
     /// Itself, if it ended with this status; otherwise an error that shows everything.
     pub fn expect_status(self, status: i32) -> Result<Output> {
         let (out, err, log) = (self.text(), self.error_text(), tail(self.log.as_bytes()));
-        ensure!(self.status == status, "the command ended with status {}, not {status}\nstdout: {out}\nstderr: {err}\n{log}", self.status);
+        ensure!(
+            self.status == status,
+            "the command ended with status {}, not {status}\nstdout: {out}\nstderr: {err}\n{log}",
+            self.status
+        );
         Ok(self)
     }
 }
@@ -236,7 +240,8 @@ impl System {
         self.expect("\n")?;
         let stdout = self.expect(&format!("[end-{n}-")).with_context(|| format!("when running `{command}`"))?;
         let status = self.expect("]")?;
-        let status = status.parse().with_context(|| format!("the shell gave `{status}` as the status of `{command}`"))?;
+        let status =
+            status.parse().with_context(|| format!("the shell gave `{status}` as the status of `{command}`"))?;
         self.expect(PROMPT)?;
         Ok(Output { status, stdout: stdout.replace("\r\n", "\n").into_bytes(), stderr: Vec::new(), log: self.log() })
     }
@@ -251,7 +256,12 @@ impl System {
         self.type_line("poweroff")?;
         let started = Instant::now();
         let proper = self.machine.wait_end(self.patience)?;
-        ensure!(proper, "QEMU failed while powering off, after {} s\n{}", started.elapsed().as_secs(), tail(self.log().as_bytes()));
+        ensure!(
+            proper,
+            "QEMU failed while powering off, after {} s\n{}",
+            started.elapsed().as_secs(),
+            tail(self.log().as_bytes())
+        );
         Ok(())
     }
 
@@ -284,7 +294,11 @@ mod tests {
         fn builder(&self) -> Builder {
             let none = PathBuf::new();
             let images = Images { kernel: none.clone(), archive: none, programs: vec![] };
-            System::builder().qemu(self.dir.path().join("qemu")).images(images).no_disk().patience(Duration::from_secs(5))
+            System::builder()
+                .qemu(self.dir.path().join("qemu"))
+                .images(images)
+                .no_disk()
+                .patience(Duration::from_secs(5))
         }
 
         fn failure<T: std::fmt::Debug>(&self, act: impl FnOnce(Builder) -> Result<T>) -> Failure {
@@ -302,7 +316,9 @@ mod tests {
 
     #[test]
     fn a_command_gives_its_streams_its_status_and_the_log_apart() {
-        let script = ["echo booting\n", &frame('O', "out"), &frame('E', "err"), &frame('O', "put"), "echo bye\n", EXIT_7].concat();
+        let script =
+            ["echo booting\n", &frame('O', "out"), &frame('E', "err"), &frame('O', "put"), "echo bye\n", EXIT_7]
+                .concat();
         let output = fake(&script).builder().exec("x").expect("it runs");
         assert_eq!((output.status, output.text(), output.error_text()), (7, "output".into(), "err".into()));
         assert_eq!(output.log, "booting\nbye\n");
@@ -313,8 +329,14 @@ mod tests {
     #[test]
     fn input_is_sent_when_the_console_is_ready_and_not_before() {
         // The first two bytes that arrive are I frame and Z frame; 3 + 4 + 4 bytes in all.
-        let script = ["sleep 0.2\n", &frame('R', ""), "input=$(head -c 11 | tr '\\035' '<' | tr -d '\\000\\003')\n",
-            "printf '\\035O\\007\\000%s' \"$input\"\n", EXIT_7].concat();
+        let script = [
+            "sleep 0.2\n",
+            &frame('R', ""),
+            "input=$(head -c 11 | tr '\\035' '<' | tr -d '\\000\\003')\n",
+            "printf '\\035O\\007\\000%s' \"$input\"\n",
+            EXIT_7,
+        ]
+        .concat();
         let output = fake(&script).builder().stdin(*b"abc").exec("cat").expect("it runs");
         assert_eq!(output.text(), "<Iabc<Z");
     }
@@ -323,7 +345,9 @@ mod tests {
     fn a_panic_ends_every_wait_at_once_with_its_message() {
         let panicking = fake("echo all is well; echo 'kernel panic: no frames left at mm.rs:7'; exec sleep 1000");
         let started = Instant::now();
-        let Failure::Panic { message, tail } = panicking.failure(|builder| builder.exec("x")) else { panic!("no panic") };
+        let Failure::Panic { message, tail } = panicking.failure(|builder| builder.exec("x")) else {
+            panic!("no panic")
+        };
         assert_eq!(message, "no frames left at mm.rs:7");
         assert!(tail.contains("all is well"));
         assert!(matches!(panicking.failure(Builder::boot), Failure::Panic { .. }));
@@ -333,13 +357,17 @@ mod tests {
     #[test]
     fn a_panic_in_the_middle_of_a_frame_is_seen() {
         let script = "printf '\\035O\\377\\000half'; echo 'kernel panic: cut in'; exit 35";
-        let Failure::Panic { message, .. } = fake(script).failure(|builder| builder.exec("x")) else { panic!("no panic") };
+        let Failure::Panic { message, .. } = fake(script).failure(|builder| builder.exec("x")) else {
+            panic!("no panic")
+        };
         assert_eq!(message, "cut in");
     }
 
     #[test]
     fn a_machine_that_stops_early_says_how_and_what_was_seen_last() {
-        let Failure::Stopped { what, how, tail } = fake("echo half way; echo oops >&2; exit 35").failure(|b| b.exec("ls")) else {
+        let Failure::Stopped { what, how, tail } =
+            fake("echo half way; echo oops >&2; exit 35").failure(|b| b.exec("ls"))
+        else {
             panic!("no stop")
         };
         assert_eq!((what.as_str(), how.as_str()), ("`ls` to end", "QEMU's exit status 35"));

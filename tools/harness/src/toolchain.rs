@@ -12,8 +12,7 @@ use std::{
 const LIBRARY: &str = "lib/rustlib/src/rust/library/Cargo.lock";
 
 /// The Debian packages that make a complete toolchain (scripts/setup.sh installs the same list).
-pub const DEBIAN_PACKAGES: &str =
-    "rustc-web cargo-web rust-web-src rust-web-clippy rustfmt-web rust-web-llvm lld-22";
+pub const DEBIAN_PACKAGES: &str = "rustc-web cargo-web rust-web-src rust-web-clippy rustfmt-web rust-web-llvm lld-22";
 
 /// A toolchain that can build for targets without a shipped `core`.
 #[derive(Debug, Clone, PartialEq, Eq)]

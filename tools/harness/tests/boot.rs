@@ -54,7 +54,11 @@ fn the_exit_status_is_the_commands_own() -> Result<()> {
 #[test]
 fn a_mistyped_command_says_so() -> Result<()> {
     let output = System::builder().exec("sl")?;
-    assert!(output.error_text().contains("sl") && output.error_text().contains("not found"), "{:?}", output.error_text());
+    assert!(
+        output.error_text().contains("sl") && output.error_text().contains("not found"),
+        "{:?}",
+        output.error_text()
+    );
     Ok(())
 }
 

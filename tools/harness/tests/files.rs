@@ -43,7 +43,8 @@ fn what_was_written_before_power_off_is_there_after_the_next_boot() -> Result<()
     system.run("mkdir -p /home/a/b; echo first > /home/a/b/file; echo second >> /home/a/b/file")?.success()?;
     system.poweroff()?;
     disk.assert_sound()?;
-    let output = System::builder().disk(&disk).exec("cat /home/a/b/file; rm /home/a/b/file; rmdir /home/a/b")?.success()?;
+    let output =
+        System::builder().disk(&disk).exec("cat /home/a/b/file; rm /home/a/b/file; rmdir /home/a/b")?.success()?;
     assert_eq!(output.text(), "first\nsecond\n");
     assert!(disk.list("/home/a")?.is_empty());
     disk.assert_sound()
@@ -59,7 +60,8 @@ fn a_full_disk_gives_an_error_and_loses_nothing() -> Result<()> {
     assert!(output.error_text().contains("no space"), "{:?}", output.error_text());
     disk.assert_sound()?;
     assert!(disk.read("/home/data")? == content && disk.read("/home/1")? == content);
-    let freed = System::builder().disk(&disk).exec("rm /home/1 && rm /home/2 && echo room > /home/room && cat /home/room")?;
+    let freed =
+        System::builder().disk(&disk).exec("rm /home/1 && rm /home/2 && echo room > /home/room && cat /home/room")?;
     assert_eq!(freed.success()?.text(), "room\n");
     disk.assert_sound()
 }

@@ -37,7 +37,10 @@ fn a_copy_does_not_notice_that_the_console_is_killed() -> Result<()> {
 fn output_is_whole_though_the_console_is_killed_while_it_is_written() -> Result<()> {
     let (disk, content) = (Disk::scratch(SCRATCH)?, content());
     disk.write("/home/data", &content[..200_000])?;
-    let output = System::builder().disk(&disk).exec("cat /home/data & svc kill console; sleep 0.1; svc kill console; wait $!")?.success()?;
+    let output = System::builder()
+        .disk(&disk)
+        .exec("cat /home/data & svc kill console; sleep 0.1; svc kill console; wait $!")?
+        .success()?;
     assert!(output.stdout == content[..200_000], "{} bytes of 200000 arrived, or other ones", output.stdout.len());
     Ok(())
 }

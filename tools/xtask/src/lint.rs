@@ -13,7 +13,14 @@ pub fn run() -> Result<ExitCode> {
     check_description()?;
     let toolchain = Toolchain::choose()?;
     let mut kernel = toolchain.cargo();
-    kernel.arg("clippy").args(BUILD_STD).args(["--target", KERNEL_TARGET, "--profile", "kernel", "--package", "kernel"]);
+    kernel.arg("clippy").args(BUILD_STD).args([
+        "--target",
+        KERNEL_TARGET,
+        "--profile",
+        "kernel",
+        "--package",
+        "kernel",
+    ]);
     lint("the kernel", &mut kernel)?;
     let mut user = toolchain.cargo();
     user.arg("clippy").args(BUILD_STD).args(["--target", USER_TARGET, "--release"]);
@@ -21,7 +28,10 @@ pub fn run() -> Result<ExitCode> {
     lint("servers and programs", &mut user)?;
     let mut host = Command::new("cargo");
     lint("host crates and tests", host.args(["clippy", "--workspace", "--lib", "--tests"]))?;
-    lint("the tools", Command::new("cargo").args(["clippy", "--package", "xtask", "--package", "harness", "--all-targets"]))?;
+    lint(
+        "the tools",
+        Command::new("cargo").args(["clippy", "--package", "xtask", "--package", "harness", "--all-targets"]),
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

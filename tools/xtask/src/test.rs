@@ -67,9 +67,17 @@ impl Options {
                 jobs.extend(self.qemu_jobs(binary)?);
             }
             let directory = images.and_then(|images: Images| images.kernel.parent().map(Path::to_owned));
-            total.add(run_jobs(jobs, self.workers(), directory.as_deref().map(|images| (images, Duration::from_secs(self.deadline)))));
+            total.add(run_jobs(
+                jobs,
+                self.workers(),
+                directory.as_deref().map(|images| (images, Duration::from_secs(self.deadline))),
+            ));
         }
-        ensure!(total.passed + total.failed.len() > 0, "no test has a name that contains `{}`", self.filter.as_deref().unwrap_or(""));
+        ensure!(
+            total.passed + total.failed.len() > 0,
+            "no test has a name that contains `{}`",
+            self.filter.as_deref().unwrap_or("")
+        );
         total.failed.iter().for_each(|name| println!("failed: {name}"));
         println!("{} passed, {} failed ({} s)", total.passed, total.failed.len(), started.elapsed().as_secs());
         Ok(if total.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
