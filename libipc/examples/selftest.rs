@@ -172,9 +172,24 @@ fn calls(image: &Image) -> Result<(), Failure> {
     expect("ping", server::ping(queue.queue(), None), Ok(()))?;
     let start = sys::clock();
     for _ in 0..1000 {
-        server::ping(queue.queue(), None)?;
+        sys::call(queue.handle(), Message { tag: Tag::new(server::CONTROL_PROTOCOL, 1), words: [0; 8] })?;
     }
     log!("selftest: call and reply: {} ns", (sys::clock() - start) / 1000)?;
+    let start = sys::clock();
+    for _ in 0..1000 {
+        client.read(0, &mut buffer[..8])?;
+    }
+    log!("selftest: read of 8 bytes: {} ns", (sys::clock() - start) / 1000)?;
+    let start = sys::clock();
+    for _ in 0..1000 {
+        sys::yield_now();
+    }
+    log!("selftest: yield: {} ns", (sys::clock() - start) / 1000)?;
+    let start = sys::clock();
+    for _ in 0..1000 {
+        sys::clock();
+    }
+    log!("selftest: clock: {} ns", (sys::clock() - start) / 1000)?;
     let refused = sys::call(queue.handle(), Message { tag: Tag::new(99, 1), words: [0; 8] })?;
     let unknown = error::Refusal::from_status(refused.tag.operation());
     expect("unknown protocol", unknown, error::Refusal::UnknownProtocol)?;

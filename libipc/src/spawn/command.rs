@@ -164,21 +164,14 @@ impl Command {
         let entry = process.load(image.memory(), image.offset(), image.length())?;
         let startup = self.startup_pages(process, account)?;
         let startup_pages = (startup.len() as u64).div_ceil(PAGE_SIZE);
-        let area_end = layout::THREAD_AREAS + layout::THREAD_AREA;
         let memory = account.create_memory(startup_pages + self.stack_pages)?;
         write(memory.memory(), &startup)?;
-        process.map(memory.memory(), layout::STARTUP, 0, startup_pages, Rights::READ)?;
-        let stack = area_end - self.stack_pages * PAGE_SIZE;
-        let writable = Rights::READ | Rights::WRITE;
-        process.map(memory.memory(), stack, startup_pages, self.stack_pages, writable)?;
-        let start = ThreadStart {
-            entry,
-            stack: area_end,
-            page: layout::THREAD_AREAS,
-            argument: layout::STARTUP,
-            priority: self.priority,
-        };
-        Ok(process.start(start)?)
+        let stack = AREA_END - self.stack_pages * PAGE_SIZE;
+        let argument = startup_address(startup_pages, stack);
+        process.map(memory.memory(), argument, 0, startup_pages, Rights::READ)?;
+        process.map(memory.memory(), stack, startup_pages, self.stack_pages, Rights::READ | Rights::WRITE)?;
+        let page = layout::THREAD_AREAS;
+        Ok(process.start(ThreadStart { entry, stack: AREA_END, page, argument, priority: self.priority })?)
     }
 
     /// Names a capability that is in the process's table already. Once `self` is named so, neither it nor `account` is
@@ -202,6 +195,16 @@ impl Command {
         }
         Ok(startup.finish()?)
     }
+}
+
+/// Where the first thread's area ends.
+const AREA_END: u64 = layout::THREAD_AREAS + layout::THREAD_AREA;
+
+/// Where the startup pages go: between the message page and the stack, a guard page from either, which saves the page
+/// tables of a place of their own; there where the stack leaves no room.
+fn startup_address(pages: u64, stack: u64) -> u64 {
+    let near = layout::THREAD_AREAS + 2 * PAGE_SIZE;
+    if near + (pages + 1) * PAGE_SIZE <= stack { near } else { layout::STARTUP }
 }
 
 /// Writes the startup pages at the start of `memory`.
