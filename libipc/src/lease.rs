@@ -2,6 +2,7 @@
 //!
 //! Invariants:
 //! 1. A client lends only what it has borrowed for longer than the call (or passes on what was lent to it).
+//!    So leases are put into the message page last before the call, and taken out of it by `sys::call`.
 //! 2. The length that a server sees is the caller's claim; the kernel checks it at every access.
 
 use crate::{page, sys};

@@ -74,6 +74,15 @@ pub(crate) fn set_lease(index: usize, lease: LeaseDescriptor) {
     }
 }
 
+/// Takes back the first `count` leases, so that no later message lends what is borrowed no more.
+#[inline(always)]
+pub(crate) fn clear_leases(count: usize) {
+    for index in 0..count.min(MAX_LEASES) {
+        // SAFETY: see above; the index is in bounds.
+        unsafe { addr_of_mut!((*page()).leases[index].length).write(0) }
+    }
+}
+
 /// Copies `bytes` into the payload from `at` on, as far as it has room; returns whether all fitted.
 #[inline]
 pub fn write_payload(at: usize, bytes: &[u8]) -> bool {

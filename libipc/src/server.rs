@@ -42,12 +42,13 @@ pub trait Service {
         let _ = (badge, message);
     }
     /// When [`Service::on_deadline`] is due, nanoseconds of [`sys::clock`]; asked anew before every wait.
+    /// Must send no message: an answer may be waiting in the message page.
     fn next_deadline(&self) -> Deadline {
         None
     }
     /// The deadline has passed.
     fn on_deadline(&mut self) {}
-    /// Whether the loop is to end, asked after every message.
+    /// Whether the loop is to end, asked after every message. Must send no message.
     fn is_stopping(&self) -> bool {
         false
     }

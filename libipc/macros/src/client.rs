@@ -92,6 +92,11 @@ fn encode(op: &Op) -> TokenStream {
             }
         }
     });
+    let steps: Vec<_> = steps.collect();
+    // Leases last: nothing may fail between lending and the call, which takes the loan back.
+    let is_lease = |i: &usize| op.args[*i].kind.is_lease();
+    let order = (0..steps.len()).filter(|i| !is_lease(i)).chain((0..steps.len()).filter(is_lease));
+    let steps = order.map(|i| &steps[i]);
     quote! { #payload #(#steps)* }
 }
 

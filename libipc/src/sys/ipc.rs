@@ -61,6 +61,7 @@ pub fn call_once(queue: Handle, request: Message, deadline: Deadline) -> Result<
 fn call_with(queue: Handle, m: Message, deadline: Deadline, flags: CallFlags) -> Result<Message, SysError> {
     let rax = with(Sysno::Call, deadline, flags);
     let f = message(Frame { rax, rdi: queue.raw(), rsi: m.tag.raw(), r15: 0, words: m.words });
+    page::clear_leases(m.tag.leases());
     SysError::check(f.rax)?;
     Ok(Message { tag: Tag::from_raw(f.rsi), words: f.words })
 }
