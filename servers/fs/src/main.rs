@@ -4,7 +4,7 @@
 //!
 //! | name | what |
 //! |---|---|
-//! | `queue:fs` | its queue (`RECEIVE`, `MINT`) |
+//! | `queue:fs` | its queue (`RECEIVE`, `MINT`, `SEND`) |
 //! | `block` | the block server's queue |
 //! | `persistent` | the block cache, of at least 512 KiB |
 //! | `log` | for what it has to say |

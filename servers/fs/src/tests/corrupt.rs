@@ -82,12 +82,12 @@ fn damage(image: &[u8], rounds: u64, flips: u64) {
 
 #[test]
 fn random_damage_to_an_image_with_checksums_never_panics() {
-    damage(&sample(&["-N", "1024"]), 300, 3);
+    damage(&sample(&["-N", "1024"]), 150, 3);
 }
 
 #[test]
 fn random_damage_to_an_image_without_checksums_never_panics() {
-    damage(&sample(&["-N", "1024", "-O", "^metadata_csum"]), 600, 12);
+    damage(&sample(&["-N", "1024", "-O", "^metadata_csum"]), 250, 12);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn random_damage_to_a_journal_in_use_never_panics() {
     let image = disk.data();
     let logged: Vec<usize> = (0..image.len() / 4096).filter(|b| image[b * 4096..][..4] == [0xC0, 0x3B, 0x39, 0x98]).collect();
     assert!(logged.len() > 5);
-    for seed in 0..400 {
+    for seed in 0..200 {
         let mut rng = Rng(seed);
         let mut bad = image.clone();
         let block = logged[rng.below(logged.len() as u64) as usize];

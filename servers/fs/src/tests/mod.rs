@@ -8,6 +8,7 @@ mod images;
 mod kill;
 mod model;
 mod power;
+mod protocols;
 mod simple;
 
 use crate::{Fs, FileId, FileStore};

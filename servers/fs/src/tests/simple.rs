@@ -140,7 +140,7 @@ fn corrupt_memory_is_discarded_and_the_disk_taken_as_it_is() {
     fs.create(2, root, b"lost", true).unwrap();
     drop(fs);
     let (good, image) = (mem.clone(), disk.data());
-    for seed in 0..400 {
+    for seed in 0..200 {
         let mut rng = Rng(seed);
         let (mut bad, disk) = (good.clone(), SharedDisk::new(image.clone()));
         let at = rng.below(bad.len() as u64) as usize;
