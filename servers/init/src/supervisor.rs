@@ -29,6 +29,9 @@ const REFUSE_EVERY: u64 = 100_000_000;
 /// How long the session may take to bring everything to the disk before the machine goes down all the same.
 const FAREWELL: u64 = 20_000_000_000;
 
+/// How long the machine has to go down once it was told, nanoseconds.
+const LAST_MOMENT: u64 = 1_000_000_000;
+
 /// Posted messages between init and the session, not part of any protocol.
 pub mod notice {
     /// The protocol number in their tags.
@@ -252,6 +255,8 @@ impl Supervisor {
         self.leaving = None;
         self.table.stop_all();
         hardware::leave(self.boot.machine, self.boot.account, self.power, how);
+        // The machine may take a moment to act on it.
+        sys::sleep_until(sys::clock().saturating_add(LAST_MOMENT));
         self.echo = true;
         self.log_own("software cannot take this machine down; switch it off now");
         self.goodbyes.clear();
