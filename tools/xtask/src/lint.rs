@@ -1,4 +1,5 @@
-//! `cargo xtask check`: the description of the system, and clippy for every target, warnings counted as errors.
+//! `cargo xtask check`: the description of the system, and clippy for every target with warnings as errors,
+//! and the formatting.
 
 use anyhow::{Result, ensure};
 use harness::{
@@ -32,6 +33,8 @@ pub fn run() -> Result<ExitCode> {
         "the tools",
         Command::new("cargo").args(["clippy", "--package", "xtask", "--package", "harness", "--all-targets"]),
     )?;
+    let formatted = Command::new("cargo").current_dir(workspace::root()).args(["fmt", "--all", "--check"]).status()?;
+    ensure!(formatted.success(), "not everything is formatted; `cargo fmt --all` does it");
     Ok(ExitCode::SUCCESS)
 }
 
