@@ -55,8 +55,10 @@ fn start(startup: Startup<'static>) -> Result<i32, Failure> {
                 Ok(()) => log!("selftest: ok"),
                 Err(e) => log!("selftest: FAILED: {e:?}"),
             };
-            result.map(|()| loop {
-                sys::sleep_until(u64::MAX);
+            result.map(|()| {
+                loop {
+                    sys::sleep_until(u64::MAX);
+                }
             })
         }
         Some("serve") => {

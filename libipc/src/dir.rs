@@ -1,5 +1,6 @@
 //! Directories as programs use them, and the two that a program starts from.
 
+use crate::error::Refusal;
 use crate::file::File;
 use crate::object::Queue;
 use crate::owned::OwnedHandle;
@@ -16,6 +17,14 @@ pub struct Dir {
     client: DirectoryClient,
 }
 
+/// A path that no message holds is a name too long.
+fn named(error: FsError) -> FsError {
+    match error {
+        FsError::Refused(Refusal::TooLong) => FsError::NameTooLong,
+        other => other,
+    }
+}
+
 impl Dir {
     /// Uses a capability that somebody else keeps.
     pub const fn new(queue: Queue) -> Dir {
@@ -27,7 +36,11 @@ impl Dir {
     }
     /// Opens a file or directory; what it is comes along.
     pub fn open_any(&self, path: &str, flags: OpenFlags) -> Result<(OwnedHandle, FileInfo), FsError> {
-        if flags.changes() { self.client.create(path, flags) } else { self.client.open(path, flags) }
+        if flags.changes() {
+            self.client.create(path, flags).map_err(named)
+        } else {
+            self.client.open(path, flags).map_err(named)
+        }
     }
     /// Opens with `flags`.
     pub fn open_with(&self, path: &str, flags: OpenFlags) -> Result<File, FsError> {
@@ -52,7 +65,7 @@ impl Dir {
     }
     /// What the path names.
     pub fn stat(&self, path: &str) -> Result<FileInfo, FsError> {
-        self.client.stat(path)
+        self.client.stat(path).map_err(named)
     }
     /// All entries of the directory at `path`, in the order of the disk.
     pub fn list(&self, path: &str) -> Result<Vec<Entry>, FsError> {
@@ -60,7 +73,7 @@ impl Dir {
         let mut buffer = alloc::vec![0; 4096];
         let mut cookie = 0;
         loop {
-            let (next, used) = self.client.list(path, cookie, &mut buffer)?;
+            let (next, used) = self.client.list(path, cookie, &mut buffer).map_err(named)?;
             entries.extend(Entries::new(&buffer[..buffer.len().min(used as usize)]));
             if next == 0 || next == cookie {
                 return Ok(entries);
@@ -70,19 +83,19 @@ impl Dir {
     }
     /// Makes a directory.
     pub fn mkdir(&self, path: &str) -> Result<(), FsError> {
-        self.client.mkdir(path)
+        self.client.mkdir(path).map_err(named)
     }
     /// Removes a file.
     pub fn unlink(&self, path: &str) -> Result<(), FsError> {
-        self.client.unlink(path)
+        self.client.unlink(path).map_err(named)
     }
     /// Removes an empty directory.
     pub fn rmdir(&self, path: &str) -> Result<(), FsError> {
-        self.client.rmdir(path)
+        self.client.rmdir(path).map_err(named)
     }
     /// Renames, both paths below this directory.
     pub fn rename(&self, from: &str, to: &str) -> Result<(), FsError> {
-        self.client.rename(from, to)
+        self.client.rename(from, to).map_err(named)
     }
     /// How large the file system is and how full.
     pub fn statfs(&self) -> Result<FsInfo, FsError> {
@@ -90,7 +103,7 @@ impl Dir {
     }
     /// Sets when a file was last changed, seconds since 1970-01-01.
     pub fn set_mtime(&self, path: &str, seconds: i64) -> Result<(), FsError> {
-        self.client.set_mtime(path, seconds)
+        self.client.set_mtime(path, seconds).map_err(named)
     }
     /// Returns when all that was done before survives a power cut.
     pub fn sync(&self) -> Result<(), FsError> {

@@ -110,6 +110,13 @@ pub fn flush() {
     OUT.lock().flush();
 }
 
+/// Writes out what `print!` has buffered, unless another thread is at it. For the panic handler.
+pub fn try_flush() {
+    if let Some(mut out) = OUT.try_lock() {
+        out.flush();
+    }
+}
+
 /// Writes out what is buffered; the error that standard output has met, if any.
 pub fn take_error() -> Option<FsError> {
     let mut out = OUT.lock();

@@ -79,32 +79,54 @@ pub fn ping(queue: Queue, deadline: Deadline) -> Result<(), SysError> {
     Ok(())
 }
 
+/// Messages that are handled in a row before the clock is asked whether the service's deadline has passed: a wait that
+/// finds a message does not tell.
+const ROW: u32 = 16;
+
 /// Serves `queue` until the service stops (`Ok`), or the queue is gone or cannot be received from.
 pub fn serve<S: Service>(queue: Queue, service: &mut S) -> Result<(), SysError> {
     let mut owed: Option<(MessageId, Message)> = None;
+    let mut row = 0;
     loop {
-        let deadline = service.next_deadline();
-        let received = match owed.take() {
-            None => sys::recv(queue.handle(), deadline),
-            Some((id, answer)) if service.is_stopping() => return answer_or_refuse(id, answer),
-            Some((id, answer)) => match sys::reply_recv(queue.handle(), id, answer, deadline) {
-                Err(e) if e != SysError::TimedOut && e != SysError::Closed => {
-                    // The answer may not have gone out: BadToken is not reported by this call.
-                    answer_or_refuse(id, wire::status(crate::error::SYS_STATUS + e as u16))?;
-                    continue;
+        let mut deadline = service.next_deadline();
+        if deadline.is_some() && row >= ROW {
+            row = 0;
+            if deadline <= Some(sys::clock()) {
+                if let Some((id, answer)) = owed.take() {
+                    answer_or_refuse(id, answer)?;
                 }
-                other => other,
-            },
-        };
-        match received {
-            Ok(received) => owed = handle(service, received),
-            Err(SysError::TimedOut) => service.on_deadline(),
+                service.on_deadline();
+                deadline = service.next_deadline();
+            }
+        }
+        if service.is_stopping() {
+            return owed.map_or(Ok(()), |(id, answer)| answer_or_refuse(id, answer));
+        }
+        match wait(queue, owed.take(), deadline) {
+            Ok(Some(received)) => {
+                row += 1;
+                owed = handle(service, received);
+            }
+            Ok(None) => {}
+            Err(SysError::TimedOut) => {
+                row = 0;
+                service.on_deadline();
+            }
             Err(SysError::Closed) => return Ok(()),
             Err(e) => return Err(e),
         }
-        if owed.is_none() && service.is_stopping() {
-            return Ok(());
-        }
+    }
+}
+
+/// Sends the answer that is owed and waits for a message; `None` where the answer was refused and replaced.
+#[inline(always)]
+fn wait(queue: Queue, owed: Option<(MessageId, Message)>, deadline: Deadline) -> Result<Option<Received>, SysError> {
+    let Some((id, answer)) = owed else { return sys::recv(queue.handle(), deadline).map(Some) };
+    match sys::reply_recv(queue.handle(), id, answer, deadline) {
+        Ok(received) => Ok(Some(received)),
+        Err(e @ (SysError::TimedOut | SysError::Closed)) => Err(e),
+        // The answer may not have gone out (its caller being gone is not reported by this call).
+        Err(e) => answer_or_refuse(id, wire::status(crate::error::SYS_STATUS + e as u16)).map(|()| None),
     }
 }
 

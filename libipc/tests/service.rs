@@ -109,6 +109,28 @@ fn events_posts_and_deadlines_reach_the_service() {
 }
 
 #[test]
+fn a_deadline_comes_also_to_a_service_that_never_runs_out_of_messages() {
+    let rig = rig();
+    let send = rig.send;
+    let enough = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let flood: Vec<_> = (0..8)
+        .map(|_| {
+            let enough = enough.clone();
+            rig.client.run(move || {
+                while !enough.load(std::sync::atomic::Ordering::Relaxed) {
+                    server::ping(Queue::new(send), None).unwrap();
+                }
+            })
+        })
+        .collect();
+    rig.client.enter(|| sys::post(rig.send, Message { tag: Tag::new(1, 1), words: [4; 8] }).unwrap());
+    assert_eq!(rig.told.recv().unwrap(), "post 3 4");
+    assert_eq!(rig.told.recv_timeout(std::time::Duration::from_secs(20)).as_deref(), Ok("alarm"));
+    enough.store(true, std::sync::atomic::Ordering::Relaxed);
+    flood.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
 fn a_service_that_stops_answers_its_last_call_and_ends() {
     let rig = rig();
     rig.client.enter(|| assert_eq!(StopClient::new(Queue::new(rig.send)).stop(), Ok(())));

@@ -31,6 +31,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
             let client = LogClient::new(Queue::new(log)).until(Some(sys::clock().saturating_add(PATIENCE)));
             let _ = client.write(Severity::Error, text.as_str());
         }
+        crate::print::try_flush();
         crate::print::try_err(format_args!("{}\n", text.as_str()));
     }
     sys::exit(PANICKED)
