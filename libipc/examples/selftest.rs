@@ -66,7 +66,7 @@ fn start(startup: Startup<'static>) -> Result<i32, Failure> {
             Ok(0)
         }
         Some("status") => {
-            println!("to nobody");
+            libipc::println!("to nobody");
             Ok(startup.arg(2).and_then(|s| s.parse().ok()).unwrap_or(-1))
         }
         Some("heap") => {
@@ -166,7 +166,7 @@ fn calls(image: &Image) -> Result<(), Failure> {
     let mut buffer = [0; 100];
     expect("read", client.read(3, &mut buffer)?, 7)?;
     expect("bytes", &buffer[..8], b"3456789\0")?;
-    let large: Vec<u8> = (0..300_000u32).map(|n| (n * 7 >> 3) as u8).collect();
+    let large: Vec<u8> = (0..300_000u32).map(|n| ((n * 7) >> 3) as u8).collect();
     expect("large write", client.write(0, &large)?, 300_000)?;
     let mut back = alloc::vec![0; 300_001];
     expect("large read", client.read(0, &mut back)?, 300_000)?;
