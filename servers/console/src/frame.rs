@@ -65,6 +65,11 @@ impl Decoder {
         self.seen <= 4 && usize::from(self.left) <= MAX_PAYLOAD && (self.seen < 4 || self.left > 0)
     }
 
+    /// How many bytes will complete what has begun: a header or a payload.
+    pub fn needs(&self) -> u64 {
+        if self.seen < 4 { u64::from(4 - self.seen) } else { u64::from(self.left) }
+    }
+
     /// Takes the next byte of the line.
     pub fn feed(&mut self, byte: u8) -> Meaning {
         match self.seen {
@@ -164,6 +169,17 @@ mod tests {
         let mut too_long = vec![MARK, STDIN, 0x01, 0x10];
         too_long.extend(frame(STDIN, b"ok"));
         assert_eq!(decode(&too_long), (b"ok".to_vec(), 0));
+    }
+
+    #[test]
+    fn the_decoder_knows_how_much_completes_what_has_begun() {
+        let mut decoder = Decoder::default();
+        let needs: Vec<u64> = frame(STDIN, b"abc").into_iter().map(|byte| {
+            let needs = decoder.needs();
+            decoder.feed(byte);
+            needs
+        }).collect();
+        assert_eq!(needs, [4, 3, 2, 1, 3, 2, 1]);
     }
 
     #[test]

@@ -28,6 +28,10 @@ pub const UNREAD_MAX: u64 = vault::INPUT / 2;
 /// Most bytes that one read takes.
 pub const READ_MAX: usize = frame::MAX_PAYLOAD;
 
+/// In exec mode received bytes are looked at when there are so many, or when they complete a header or a payload: a
+/// commit for every few bytes that a UART holds would be most of the work.
+const BATCH: u64 = vault::RECEIVED / 2;
+
 const CONTROL_C: u8 = 3;
 /// In the record of a write: what was accepted of it stops in the middle of a line.
 const IN_LINE: u64 = 1;
@@ -221,6 +225,9 @@ impl<C: Cells> Terminal<C> {
     fn digest(&mut self, world: &mut impl World) -> bool {
         let received = self.vault.received();
         let before = self.state.digested;
+        if self.exec && received - before < self.state.decoder.needs().min(BATCH) {
+            return false;
+        }
         while self.state.digested < received && self.may_digest() {
             let byte = self.vault.received_byte(self.state.digested);
             self.state.digested += 1;

@@ -24,7 +24,7 @@ pub const OUTPUT: u64 = 32 * 1024;
 /// Bytes of the input ring.
 pub const INPUT: u64 = 16 * 1024;
 /// Bytes of the ring of bytes received and not yet looked at.
-pub const RECEIVED: u64 = 256;
+pub const RECEIVED: u64 = 2048;
 
 const MAGIC_AT: usize = 0;
 const POINTER_AT: usize = 8;

@@ -550,7 +550,7 @@ const LOST: u8 = 0xff;
 
 #[test]
 fn a_death_at_any_step_loses_no_input_repeats_none_and_answers_every_call_once() {
-    with_death_at_every_step(true, 3, exec_story, |rig, _| {
+    with_death_at_every_step(true, 7, exec_story, |rig, _| {
         for (call, request) in &rig.calls {
             let expected = match request {
                 Request::Write(_, bytes) => Answer::Bytes(bytes.len() as u64),
@@ -571,7 +571,7 @@ fn a_death_at_any_step_loses_no_input_repeats_none_and_answers_every_call_once()
 
 #[test]
 fn a_death_at_any_step_takes_at_most_the_byte_on_its_way_and_prints_nothing_twice() {
-    with_death_at_every_step(true, 5, exec_story, |_, wire| {
+    with_death_at_every_step(true, 11, exec_story, |_, wire| {
         assert!(wire.iter().filter(|b| **b == LOST).count() <= 1);
         if wire.contains(&LOST) {
             return assert_eq!(wire.len(), 300 + 19 + CHUNK + 50 + 4 + 6 * frame::HEADER);
