@@ -30,7 +30,7 @@ fn lists_pipelines_redirections_and_variables_work() -> Result<()> {
             ("sh /home/script arg", 9, "/home/script arg 1\nor\n"),
             ("echo 'echo from stdin; exit 4' | sh", 4, "from stdin\n"),
             ("sh /nope", 127, "sh: /nope: no such file\n"),
-            ("echo a; | b", 2, "sh: syntax error: a command is missing before '|'\n"),
+            ("sh -c 'echo a; | b'", 2, "sh: syntax error: a command is missing before '|'\n"),
             ("cd /home; pwd; cd ..; pwd; cd /nope", 1, "/home\n/\nsh: cd: /nope: no such file\n"),
             ("cd /home; ls script; /bin/echo abs; ../bin/echo rel; cd /", 0, "script\nabs\nrel\n"),
             ("pwd | cat; history | wc -l > /dev/null", 1, "/\nsh: /dev/null: no such file\n"),

@@ -137,7 +137,7 @@ impl Editor {
     fn insert(&mut self, c: char, out: &mut Vec<u8>) {
         self.line.insert(self.cursor, c);
         self.cursor += 1;
-        let fits = self.scroll == 0 && self.line.len() <= self.columns();
+        let fits = self.line.len() - self.scroll <= self.columns();
         if self.cursor == self.line.len() && fits {
             out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
         } else {
@@ -235,7 +235,8 @@ impl Editor {
         } else if self.cursor < self.scroll {
             self.scroll = self.cursor;
         } else if self.cursor > self.scroll + columns {
-            self.scroll = self.cursor - columns;
+            // By more than one, so that the next characters need no new drawing.
+            self.scroll = self.cursor - columns * 2 / 3;
         }
         let end = self.line.len().min(self.scroll + columns);
         let visible: String = self.line[self.scroll..end].iter().collect();

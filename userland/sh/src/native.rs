@@ -19,7 +19,7 @@ use libipc::proto::pipe::PipeClient;
 use libipc::proto::svc::Allowed;
 use libipc::proto::FsError;
 use libipc::spawn::{Child, Command};
-use libipc::{Account, Dir, File, Handle, OwnedHandle, Queue, Rights, Startup, Stream, sys};
+use libipc::{Account, Dir, File, Handle, OwnedHandle, Queue, Rights, Startup, Stream, SysError, sys};
 use sh::system::{End, Entry, Launch, Mode, NoStart, System, Wake};
 
 /// Bit of the event: a process has ended.
@@ -158,8 +158,9 @@ impl Native {
                 }
             }
             Extra::Shell => {
-                // Without input of its own it is no shell for a person.
-                if let Some(terminal) = self.terminal.as_ref().filter(|_| launch.input.is_some()) {
+                // A shell that reads from elsewhere is none for a person.
+                let typed = launch.input.as_ref().is_some_and(|input| input.queue() == self.streams[0].queue());
+                if let Some(terminal) = self.terminal.as_ref().filter(|_| typed) {
                     command.grant("console", terminal.queue().handle(), Rights::SEND);
                 }
                 if let Some(pipes) = self.pipes {
@@ -363,8 +364,17 @@ impl System for Native {
     fn read_terminal(&mut self) -> Option<Vec<u8>> {
         let queue: Queue = self.streams[0].queue()?;
         let mut buffer = vec![0; 256];
-        let read = Stream::borrowed(queue).read(&mut buffer).ok().filter(|read| *read > 0)?;
-        buffer.truncate(read);
-        Some(buffer)
+        loop {
+            match Stream::borrowed(queue).read(&mut buffer) {
+                Ok(0) => return None,
+                Ok(read) => {
+                    buffer.truncate(read);
+                    return Some(buffer);
+                }
+                // Nobody typed for long. That is no reason to leave.
+                Err(FsError::Sys(SysError::TimedOut | SysError::OutcomeUnknown)) => {}
+                Err(_) => return None,
+            }
+        }
     }
 }
