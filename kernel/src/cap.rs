@@ -18,19 +18,19 @@ use abi::{Handle, Kind, Rights, SysError};
 #[repr(C, align(32))]
 #[derive(Clone, Copy, Debug)]
 pub struct Slot {
-    object: u32,
+    pub(crate) object: u32,
     /// [`Kind`], or 0 when empty.
-    kind: u8,
+    pub(crate) kind: u8,
     /// Stays when its process is reset.
-    granted: bool,
-    rights: u16,
-    generation: u32,
+    pub(crate) granted: bool,
+    pub(crate) rights: u16,
+    pub(crate) generation: u32,
     /// First slot derived from this one; of an empty slot: the next empty one (an index).
-    child: u32,
-    next: u32,
+    pub(crate) child: u32,
+    pub(crate) next: u32,
     /// Previous sibling; [`PARENT`] | parent for a first child; 0 for the first root.
-    prev: u32,
-    badge: u64,
+    pub(crate) prev: u32,
+    pub(crate) badge: u64,
 }
 
 const PARENT: u32 = 1 << 31;
@@ -87,6 +87,11 @@ impl CapTable {
     /// Number of pages of slots.
     pub fn pages(&self) -> u32 {
         self.pages
+    }
+    /// Frames that it takes.
+    #[cfg(test)]
+    pub(crate) fn frames(&self) -> u64 {
+        u64::from(self.pages) + u64::from(self.directory.is_some())
     }
 }
 

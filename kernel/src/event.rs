@@ -26,7 +26,7 @@ pub struct Event {
     /// The badge of its messages.
     pub badge: u64,
     pending: bool,
-    pending_next: Option<Ref<Event>>,
+    pub(crate) pending_next: Option<Ref<Event>>,
     pending_prev: Option<Ref<Event>>,
     bound_next: Option<Ref<Event>>,
     bound_prev: Option<Ref<Event>>,

@@ -8,6 +8,8 @@ pub mod account;
 pub mod boot;
 pub mod cap;
 pub mod event;
+#[cfg(test)]
+mod fake;
 pub mod fault;
 mod handoff;
 pub mod image;
@@ -27,6 +29,8 @@ pub mod region;
 mod report;
 pub mod schedule;
 pub mod syscall;
+#[cfg(test)]
+mod tests;
 pub mod thread;
 mod transfer;
 pub mod trouble;

@@ -13,7 +13,7 @@ use abi::PRIORITIES;
 #[derive(Clone, Default)]
 pub struct PriorityQueue {
     bitmap: u32,
-    heads: [Option<Ref<Thread>>; PRIORITIES as usize],
+    pub(crate) heads: [Option<Ref<Thread>>; PRIORITIES as usize],
 }
 
 impl PriorityQueue {

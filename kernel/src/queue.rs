@@ -42,7 +42,7 @@ pub struct Queue {
     ring: Option<Frame>,
     capacity: u16,
     head: u16,
-    count: u16,
+    pub(crate) count: u16,
     /// Whether the next message comes from the ring, where both have one.
     ring_first: bool,
     /// The account that pays.
@@ -84,6 +84,14 @@ impl Queue {
     #[inline(always)]
     pub(crate) fn is_quiet(&self) -> bool {
         self.callers.is_empty() && self.count == 0 && self.pending.is_none() && self.receiver.is_none()
+    }
+}
+
+#[cfg(test)]
+impl Queue {
+    /// Frames that its ring takes.
+    pub(crate) fn ring_frames(&self) -> u64 {
+        self.ring.map_or(0, |_| 1 + (self.capacity as usize).div_ceil(ENTRIES_PER_PAGE) as u64)
     }
 }
 

@@ -236,6 +236,12 @@ impl Mm {
         self.kinds.len() as u32
     }
 
+    /// The same, for tests that look at every frame.
+    #[cfg(test)]
+    pub(crate) fn frames(&self) -> u32 {
+        self.kind_count()
+    }
+
     /// Where the kinds are, for [`super::Pool`].
     pub(super) fn kinds(&self) -> *const u8 {
         self.kinds.as_ptr()

@@ -207,8 +207,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn world() -> (Mm, Space) {
-        let ranges = [PhysRange { start: 0x1000, end: 0x200_0000 }];
-        let mut mm = Mm::new(DirectMap::buffer(0x200_0000), &ranges, PhysRange::default()).unwrap();
+        let ranges = [PhysRange { start: 0x1000, end: 0x8_0000 }];
+        let mut mm = Mm::new(DirectMap::buffer(0x8_0000), &ranges, PhysRange::default()).unwrap();
         let root = mm.take(FrameKind::PageTable).unwrap();
         let kernel = mm.take(FrameKind::PageTable).unwrap();
         let space = mm.init_space(root, kernel.address());
@@ -216,6 +216,7 @@ mod tests {
     }
 
     proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(32))]
         #[test]
         fn mappings_match_a_map_of_pages(steps in proptest::collection::vec((0u64..64, 0u64..4, proptest::bool::ANY), 1..200)) {
             let (mut mm, space) = world();
