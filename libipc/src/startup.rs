@@ -53,8 +53,13 @@ impl<'a> Cursor<'a> {
         self.take(N)?.try_into().ok()
     }
     fn text(&mut self) -> Option<&'a str> {
+        core::str::from_utf8(self.text_bytes()?).ok()
+    }
+    /// A text that is only compared.
+    #[inline]
+    fn text_bytes(&mut self) -> Option<&'a [u8]> {
         let length = u16::from_le_bytes(self.array()?) as usize;
-        core::str::from_utf8(self.take(length)?).ok()
+        self.take(length)
     }
     fn section(&mut self, count: u32, item: impl Fn(&mut Self) -> Option<()>) -> Option<Section<'a>> {
         let before = self.0;
@@ -137,7 +142,14 @@ impl<'a> Startup<'a> {
     }
     /// The capability with this name.
     pub fn handle(&self, name: &str) -> Option<Handle> {
-        self.handles().find(|(n, _)| *n == name).map(|(_, handle)| handle)
+        let mut cursor = Cursor(self.handles.bytes);
+        loop {
+            let found = cursor.text_bytes()? == name.as_bytes();
+            let handle = u64::from_le_bytes(cursor.array()?);
+            if found {
+                return Some(Handle::from_raw(handle));
+            }
+        }
     }
     /// The capability with this name, which the program cannot do without.
     pub fn require<'n>(&self, name: &'n str) -> Result<Handle, Missing<'n>> {
