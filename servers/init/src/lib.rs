@@ -17,3 +17,4 @@ pub mod setup;
 pub mod supervisor;
 pub mod table;
 pub mod unit;
+pub mod watch;

@@ -6,10 +6,10 @@ use crate::{
     table::State,
     unit::Unit,
 };
-use abi::{MAX_PAYLOAD, MessageId};
+use abi::{MAX_PAYLOAD, MessageId, ProcessStatus};
 use alloc::{string::String, vec::Vec};
 use libipc::{
-    Context, Lease, Reply, Write,
+    Account, Context, Lease, OwnedHandle, Reply, Write,
     answer::Answer,
     context::now,
     proto::{
@@ -145,14 +145,8 @@ impl SvcServer for Supervisor {
 
     fn processes(&mut self, cx: &Context, after: u64) -> Result<Reply<Vec<ProcessInfo>>, SvcError> {
         require(cx, Allowed::INSPECT)?;
-        let mut after = after;
-        let account = self.account();
-        let next = core::iter::from_fn(|| {
-            let status = account.process_after(after).ok()??;
-            after = status.id;
-            Some(status)
-        });
-        let info = |status: abi::ProcessStatus| ProcessInfo {
+        let next = processes_after(self.account(), after);
+        let info = |status: ProcessStatus| ProcessInfo {
             id: status.id,
             incarnation: status.incarnation,
             state: status.state,
@@ -169,12 +163,14 @@ impl SvcServer for Supervisor {
     fn memory(&mut self, cx: &Context) -> Result<Reply<MemoryInfo>, SvcError> {
         require(cx, Allowed::INSPECT)?;
         let root = self.account().status()?;
-        let programs = self.programs.as_ref().and_then(|account| account.account().status().ok()).unwrap_or_default();
+        let programs = self.programs.as_ref().map(OwnedHandle::account);
+        let own = programs.and_then(|account| account.status().ok()).unwrap_or_default();
+        let children: u64 = programs.map_or(0, |account| processes_after(account, 0).map(|status| status.pages).sum());
         now(MemoryInfo {
             total: root.total,
             free: root.free,
-            programs_limit: programs.limit,
-            programs_used: programs.used,
+            programs_limit: own.limit,
+            programs_used: (own.used - own.lent.min(own.used)) + children,
             services_used: self.units.iter().flatten().map(Unit::used).sum(),
         })
     }
@@ -226,6 +222,16 @@ impl LogServer for Supervisor {
         self.log(who as usize, text.as_bytes());
         now(())
     }
+}
+
+/// The processes that `account` and those below it have paid for, by their numbers, those above `after`.
+fn processes_after(account: Account, after: u64) -> impl Iterator<Item = ProcessStatus> {
+    let mut after = after;
+    core::iter::from_fn(move || {
+        let status = account.process_after(after).ok()??;
+        after = status.id;
+        Some(status)
+    })
 }
 
 /// The text in a field that is padded with zero bytes.

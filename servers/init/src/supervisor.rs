@@ -1,6 +1,7 @@
 //! The supervisor at work: starts what is due, hears of what died, answers `svc` and takes the log.
 //!
-//! 1. It waits in one place, its own queue, and calls nobody: a server that hangs cannot hang it.
+//! 1. It waits in one place, its own queue. The only call that it makes is the question whether a service still answers,
+//!    which takes no longer than [`PATIENCE`]: a server that hangs cannot hang it.
 //! 2. A service is touched only through its [`Unit`], and what becomes of it is decided by the [`Table`] alone.
 //! 3. A request is answered only to a capability whose badge allows it.
 //! 4. Calls to a service that is held are refused, so that no client waits for it in vain.
@@ -14,6 +15,7 @@ use crate::{
     setup::Boot,
     table::{Death, State, Table},
     unit::{StartError, Unit},
+    watch::Watch,
 };
 use abi::{Delivery, Message, MessageId, ProcessState, Rights, Tag};
 use alloc::{format, string::String, vec::Vec};
@@ -29,6 +31,8 @@ const REFUSE_EVERY: u64 = 100_000_000;
 /// How long the session may take to bring everything to the disk before the machine goes down all the same.
 const FAREWELL: u64 = 20_000_000_000;
 
+/// How long a service has to answer that it is there, each time it is asked, nanoseconds.
+const PATIENCE: u64 = 20_000_000;
 /// How long the machine has to go down once it was told, nanoseconds.
 const LAST_MOMENT: u64 = 1_000_000_000;
 
@@ -63,6 +67,7 @@ pub struct Supervisor {
     pub(crate) boot: Boot,
     pub(crate) table: Table,
     pub(crate) units: Vec<Option<Unit>>,
+    watches: Vec<Watch>,
     pub(crate) queues: Vec<Provided>,
     pub(crate) journals: Vec<Journal>,
     pub(crate) programs: Option<OwnedHandle>,
@@ -80,11 +85,13 @@ pub struct Supervisor {
 impl Supervisor {
     /// Of a system that has been set up.
     pub fn new(boot: Boot, table: Table, units: Vec<Option<Unit>>, queues: Vec<Provided>, power: Power) -> Supervisor {
+        let watches = boot.system.services.iter().map(|service| Watch::new(service.heartbeat_ms)).collect();
         let journals = (0..=units.len()).map(|_| Journal::default()).collect();
         Supervisor {
             boot,
             table,
             units,
+            watches,
             queues,
             journals,
             programs: None,
@@ -134,6 +141,36 @@ impl Supervisor {
             self.refuse_at = now + REFUSE_EVERY;
             self.refuse_calls_to_held();
         }
+        for at in 0..self.watches.len() {
+            self.watch(at, now);
+        }
+    }
+
+    /// Asks service `at` whether it still answers, where that is due; ends it where it has not for too long.
+    fn watch(&mut self, at: usize, now: u64) {
+        let is_due = self.watches.get(at).and_then(Watch::due).is_some_and(|due| due <= now);
+        let queue = self.queues.iter().find(|provided| provided.provider == Some(at)).map(|p| p.queue.queue());
+        let (true, true, Some(queue)) = (is_due, self.table.state(at) == Some(&State::Running), queue) else { return };
+        let answer = server::ping(queue, Some(sys::clock().saturating_add(PATIENCE)));
+        let (now, Some(watch)) = (sys::clock(), self.watches.get_mut(at)) else { return };
+        match answer {
+            Err(SysError::TimedOut | SysError::OutcomeUnknown) => {
+                if watch.silent(now) {
+                    self.log_own(&format!("{} does not answer any more and is ended", self.name(at)));
+                    self.end(at);
+                }
+            }
+            // It answers; or it died of something, which its end event tells; or it waits for an answer of init's.
+            _ => watch.alive(now),
+        }
+    }
+
+    /// Ends the process of service `at`.
+    pub(crate) fn end(&self, at: usize) {
+        if let Some(unit) = self.units.get(at).and_then(Option::as_ref) {
+            // Refused only where it is dead already.
+            let _ = unit.kill();
+        }
     }
 
     /// Starts service `at`.
@@ -144,6 +181,9 @@ impl Supervisor {
             return;
         }
         self.table.started(at, sys::clock());
+        if let Some(watch) = self.watches.get_mut(at) {
+            watch.alive(sys::clock());
+        }
         let answered = self.waiting.extract_if(.., |(service, _)| *service == at);
         for (_, pending) in answered {
             // Refused only where the caller is gone.
@@ -312,7 +352,9 @@ impl Service for Supervisor {
     fn next_deadline(&self) -> sys::Deadline {
         let refuse = self.table.held().next().map(|_| self.refuse_at);
         let leave = self.leaving.map(|(_, at)| at);
-        [self.table.next_due(), refuse, leave].into_iter().flatten().min()
+        let running = |at: &usize| self.table.state(*at) == Some(&State::Running);
+        let watch = (0..self.watches.len()).filter(running).filter_map(|at| self.watches[at].due()).min();
+        [self.table.next_due(), refuse, leave, watch].into_iter().flatten().min()
     }
 }
 
