@@ -300,8 +300,8 @@ impl<'m, D: Disk> Fs<'m, D> {
             }
             fields.set_needs_recovery(flag);
         }
+        // This flag and nothing else: whatever else changes goes through the journal, where a torn write does no harm.
         fields.set_needs_recovery(true);
-        fields.set_mounted_at((self.clock)() / 1_000_000_000);
         fields.seal(&self.sup);
         self.cache.disk.write_blocks(0, &block0)?;
         self.cache.disk.flush()?;

@@ -220,12 +220,6 @@ impl Fields<'_> {
         put32(self.0, AT + 0x10, inodes);
     }
 
-    /// Sets the time of the last mount, in seconds, unless a later one is known.
-    pub fn set_mounted_at(&mut self, seconds: u64) {
-        let seconds = seconds.max(self.last_change());
-        put32(self.0, AT + 0x2C, seconds as u32);
-    }
-
     /// Sets the time of the last change, in seconds, unless a later one is known.
     pub fn set_changed_at(&mut self, seconds: u64) {
         let seconds = seconds.max(self.last_change());

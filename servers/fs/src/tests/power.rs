@@ -170,3 +170,22 @@ fn a_journal_written_by_e2fsprogs_is_replayed_as_e2fsck_replays_it() {
         assert!(ours[part.clone()] != image[part], "{open}");
     }
 }
+
+#[test]
+fn a_torn_write_of_the_superblock_at_mount_or_at_the_end_does_no_harm() {
+    let image = images::make(2_048, &[]);
+    let disk = SharedDisk::new(image.clone());
+    disk.0.borrow_mut().recording = true;
+    let mut mem = memory(256);
+    super::open(&mut mem, &disk).close().unwrap();
+    let log = disk.0.borrow().log.clone();
+    let mut before = image;
+    for event in &log {
+        for mask in 0..256 {
+            let mut torn = before.clone();
+            apply_write(&mut torn, event, Some(mask));
+            assert!(Fs::open(&mut memory(256), SharedDisk::new(torn), clock).is_ok(), "sectors {mask:#b}");
+        }
+        apply_write(&mut before, event, None);
+    }
+}
