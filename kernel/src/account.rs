@@ -10,6 +10,9 @@ use crate::machine::Machine;
 use crate::mm::{Frame, FrameKind, Object, Pool, Ref, SlabList};
 use abi::{AccountStatus, KindUsage, SysError};
 
+/// Most accounts above an account, so that a walk to the root is short.
+pub const MAX_DEPTH: u8 = 32;
+
 /// What a page is paid for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -50,6 +53,8 @@ pub struct Account {
     pub lent: u64,
     /// Who lent it its limit; `None` for the root.
     pub parent: Option<Ref<Account>>,
+    /// How many accounts are above it.
+    pub depth: u8,
     /// First capability to it.
     pub caps: u32,
     /// Being destroyed: nothing new is paid.
@@ -74,6 +79,11 @@ impl Account {
     /// An account with a quota of `limit` pages.
     pub fn new(limit: u64, parent: Option<Ref<Account>>) -> Account {
         Account { limit, parent, ..Account::default() }
+    }
+
+    /// The same, with `depth` accounts above it.
+    pub fn below(self, depth: u8) -> Account {
+        Account { depth, ..self }
     }
 
     /// Pays for `pages`.
@@ -194,6 +204,18 @@ impl<M: Machine> Kernel<M> {
             self.mm.release(frame);
             self.accounts[account].refund(Purpose::Objects, 1);
         }
+    }
+
+    /// Whether `account` is `ancestor` or below it.
+    pub(crate) fn is_below(&self, account: Ref<Account>, ancestor: Ref<Account>) -> bool {
+        let mut at = Some(account);
+        while let Some(here) = at {
+            if here == ancestor {
+                return true;
+            }
+            at = self.accounts[here].parent;
+        }
+        false
     }
 
     /// Takes a zeroed frame that `account` pays for.

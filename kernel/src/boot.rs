@@ -110,6 +110,8 @@ impl<M: Machine> Kernel<M> {
             irq_table: Self::empty_irq_table(),
             machine_caps: 0,
             next_process: 0,
+            first_process: None,
+            last_process: None,
             kernel_root: boot.kernel_root,
             ram: boot.ram.clone(),
         };

@@ -8,8 +8,11 @@
 use crate::kernel::Kernel;
 use crate::machine::{Exception, Machine, Resume};
 use crate::mm::Ref;
+use crate::process::Process;
 use crate::schedule::Next;
 use crate::thread::Thread;
+use core::fmt::Write;
+
 use abi::{FaultKind, FaultReport, ProcessState, SysError};
 
 /// Page-fault error code bits (Intel SDM vol. 3, section 4.7).
@@ -68,8 +71,22 @@ impl<M: Machine> Kernel<M> {
                 let bits = entry.event_bits;
                 self.signal(event, bits);
             }
-            None => self.kill(process, false, UNWATCHED),
+            None => {
+                self.log_unwatched(process);
+                self.kill(process, false, UNWATCHED);
+            }
         }
         Next::Same
+    }
+
+    /// Nobody else will say why this process ended.
+    fn log_unwatched(&mut self, process: Ref<Process>) {
+        let Process { name, fault, .. } = &self.processes[process];
+        let name = core::str::from_utf8(name).unwrap_or("?").trim_end_matches('\0');
+        let mut line: heapless::String<128> = heapless::String::new();
+        let kind = FaultKind::from_raw(fault.kind).text();
+        // A line that does not fit is cut.
+        let _ = writeln!(line, "kernel: {name}: {kind} at {:#x} (rip {:#x})", fault.address, fault.registers.rip);
+        self.machine.log(line.as_bytes());
     }
 }

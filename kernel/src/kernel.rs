@@ -49,6 +49,8 @@ pub struct Kernel<M> {
     pub(crate) irq_table: IrqTable,
     pub(crate) machine_caps: u32,
     pub(crate) next_process: u64,
+    pub(crate) first_process: Option<Ref<Process>>,
+    pub(crate) last_process: Option<Ref<Process>>,
     pub(crate) kernel_root: u64,
     pub(crate) ram: Vec<PhysRange, 32>,
     pub(crate) info: MachineInfo,

@@ -61,6 +61,10 @@ pub struct Process {
     pub event: Option<Ref<Event>>,
     /// With these bits.
     pub event_bits: u64,
+    /// Neighbours in the list of all processes, which is in the order of ids.
+    pub all_next: Option<Ref<Process>>,
+    /// See `all_next`.
+    pub all_prev: Option<Ref<Process>>,
     /// Neighbours in the event's list of those that signal it.
     pub watch_next: Option<Ref<Process>>,
     /// See `watch_next`.

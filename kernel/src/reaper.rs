@@ -241,6 +241,15 @@ impl<M: Machine> Kernel<M> {
     fn bury(&mut self, process: Ref<Process>) -> Progress {
         let account = self.processes[process].account_ref();
         self.unwatch(process);
+        let Process { all_next, all_prev, .. } = self.processes[process];
+        match all_prev {
+            Some(prev) => self.processes[prev].all_next = all_next,
+            None => self.first_process = all_next,
+        }
+        match all_next {
+            Some(next) => self.processes[next].all_prev = all_prev,
+            None => self.last_process = all_prev,
+        }
         self.free_table(process, account);
         self.destroy(account, process);
         Progress::Done

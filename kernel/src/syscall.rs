@@ -4,7 +4,7 @@
 //! 1. Every operand is checked before anything changes; a refusal changes nothing but `rax`.
 //! 2. No path from here panics on what a program put into its registers or its memory.
 
-use crate::account::{Account, Purpose};
+use crate::account::{Account, MAX_DEPTH, Purpose};
 use crate::cap::{Cap, THE_MACHINE};
 use crate::event::Event;
 use crate::irq::Irq;
@@ -346,8 +346,12 @@ impl<M: Machine> Kernel<M> {
         }
         let parent: Ref<Account> = cap.of();
         let process = self.threads[me].process.ok_or(SysError::BadState)?;
+        let depth = self.accounts[parent].depth + 1;
+        if depth > MAX_DEPTH {
+            return Err(SysError::LimitReached.into());
+        }
         self.accounts[parent].lend(pages)?;
-        let child = self.create(parent, Account::new(pages, Some(parent))).inspect_err(|_| {
+        let child = self.create(parent, Account::new(pages, Some(parent)).below(depth)).inspect_err(|_| {
             self.accounts[parent].unlend(pages);
         })?;
         match self.insert_root(process, Kind::Account, child.raw()) {
@@ -361,12 +365,8 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn account_destroy(&mut self, me: Ref<Thread>, process: Ref<Process>, account: Ref<Account>) -> Answer {
-        let mut at = Some(self.processes[process].account_ref());
-        while let Some(payer) = at {
-            if payer == account {
-                return Err(SysError::BadState.into());
-            }
-            at = self.accounts[payer].parent;
+        if self.is_below(self.processes[process].account_ref(), account) || account == self.root {
+            return Err(SysError::BadState.into());
         }
         self.doom_account(account);
         self.threads[me].teardown = true;
@@ -399,27 +399,17 @@ impl<M: Machine> Kernel<M> {
         self.give(me, [id])
     }
 
-    /// The process with the smallest id above `after` in the tree of accounts under `account`.
-    fn next_process_below(&mut self, account: Ref<Account>, after: u64) -> Option<Ref<Process>> {
-        let slabs = self.accounts[account].slabs;
-        let mut best: Option<(u64, Ref<Process>)> = None;
-        self.processes.for_each(&slabs.processes, |name, p| {
-            if p.id > after && best.is_none_or(|(id, _)| p.id < id) {
-                best = Some((p.id, name));
+    /// The process with the smallest id above `after` that is paid for by `account` or an account below it.
+    fn next_process_below(&self, account: Ref<Account>, after: u64) -> Option<Ref<Process>> {
+        let mut at = self.first_process;
+        while let Some(process) = at {
+            let entry = &self.processes[process];
+            if entry.id > after && self.is_below(entry.account_ref(), account) {
+                return Some(process);
             }
-        });
-        let mut children: heapless::Vec<Ref<Account>, 128> = heapless::Vec::new();
-        self.accounts.for_each(&slabs.accounts, |name, _| {
-            // A listing for people: of more than 128 children of one account the rest is left out.
-            let _ = children.push(name);
-        });
-        for child in children {
-            if let Some(process) = self.next_process_below(child, after) {
-                let id = self.processes[process].id;
-                best = best.filter(|(b, _)| *b < id).or(Some((id, process)));
-            }
+            at = entry.all_next;
         }
-        best.map(|(_, name)| name)
+        None
     }
 
     fn process_create(&mut self, me: Ref<Thread>, account: Ref<Account>, r: &Request) -> Answer {
@@ -466,7 +456,14 @@ impl<M: Machine> Kernel<M> {
             ceiling,
             ..Process::default()
         };
-        self.create(account, process)
+        let process = self.create(account, process)?;
+        let last = self.last_process.replace(process);
+        self.processes[process].all_prev = last;
+        match last {
+            Some(last) => self.processes[last].all_next = Some(process),
+            None => self.first_process = Some(process),
+        }
+        Ok(process)
     }
 
     /// Gives a process its page tables, if it has none.
