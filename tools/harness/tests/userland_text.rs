@@ -21,7 +21,7 @@ fn filters_do_what_their_namesakes_do() -> Result<()> {
             ("head -n 2 lines", 0, "one\ntwo words\n"),
             ("head -c 5 lines", 0, "one\nt"),
             ("head -n 0 lines", 0, ""),
-            ("head -n 1 lines bytes nope | wc -l", 0, "head: nope: no such file\n5\n"),
+            ("head -n 1 lines bytes nope | wc -l", 0, "head: nope: no such file\n4\n"),
             ("head long | wc", 0, "     10      10     110\n"),
             ("head -n x lines", 2, "head: 'x' is not a number\nusage: head [-n LINES | -c BYTES] [FILE]...\n"),
             ("wc lines", 0, "      4       5      25 lines\n"),

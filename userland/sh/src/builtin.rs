@@ -1,7 +1,7 @@
 //! Commands that change the shell itself.
 
 use crate::job::state_text;
-use crate::shell::{INTERRUPTED, Shell, Streams};
+use crate::shell::{INTERRUPTED, Shell, Streams, remember};
 use crate::system::System;
 use crate::word::quoted;
 use alloc::{format, string::String, vec::Vec};
@@ -152,6 +152,9 @@ fn jobs<S: System>(shell: &mut Shell<S>, streams: &Streams<S>) -> i32 {
         let process = job.process_number();
         let state = state_text(ended, job.status());
         lines.push_str(&format!("[{}] {process:>5} {state}  {}\n", job.number, job.text));
+        if ended {
+            remember(&mut shell.ended, job);
+        }
         !ended
     });
     shell.jobs = jobs;
@@ -194,7 +197,12 @@ fn wait<S: System>(shell: &mut Shell<S>, operands: &[String]) -> Result<i32, Wro
     }
     let mut status = 0;
     for operand in operands {
-        let index = find(shell, operand).ok_or_else(|| Wrong(127, format!("{operand}: no such job")))?;
+        let Some(index) = find(shell, operand) else {
+            let known = shell.ended.iter().position(|(number, _)| operand.parse() == Ok(*number));
+            let known = known.ok_or_else(|| Wrong(127, format!("{operand}: no such job")))?;
+            status = shell.ended.remove(known).1;
+            continue;
+        };
         let (ended, finished) = wait_for(shell, index);
         status = ended;
         if !finished {

@@ -18,7 +18,7 @@ use libipc::proto::info::FileKind;
 use libipc::proto::pipe::PipeClient;
 use libipc::proto::svc::Allowed;
 use libipc::proto::FsError;
-use libipc::spawn::{Child, Command};
+use libipc::spawn::{Child, Command, SpawnError};
 use libipc::{Account, Dir, File, Handle, OwnedHandle, Queue, Rights, Startup, Stream, SysError, sys};
 use sh::system::{End, Entry, Launch, Mode, NoStart, System, Wake};
 
@@ -32,6 +32,8 @@ const RESERVE: u64 = 192;
 const QUOTA: u64 = 1024;
 /// Pages without which no program starts.
 const LEAST: u64 = 96;
+/// Bytes of the header with which every ELF file begins.
+const ELF_HEADER: u64 = 64;
 /// Where programs are looked up.
 const BIN: &str = "/bin/";
 
@@ -293,9 +295,12 @@ impl System for Native {
             NoStart::NotFound(_) if !is_path => NoStart::NotFound("command not found".into()),
             why => why,
         })?;
+        if image.length() < ELF_HEADER {
+            return Err(NoStart::NotExecutable("cannot execute: too short for an ELF file".into()));
+        }
         let command = self.command(&launch, &program)?;
         command.spawn(&image, self.account).map_err(|error| match error {
-            libipc::spawn::SpawnError::Image(_) => NoStart::NotExecutable(error.to_string()),
+            SpawnError::Image(_) => NoStart::NotExecutable(error.to_string()),
             error => NoStart::Failed(error.to_string()),
         })
     }

@@ -48,6 +48,8 @@ pub struct Shell<S: System> {
     pub history: History,
     /// Background jobs.
     pub jobs: Vec<Job<S>>,
+    /// Processes of background jobs that were reported as ended, with their statuses, the latest last.
+    pub ended: Vec<(u64, i32)>,
     /// Set by `exit`: the status to end with.
     pub exit: Option<i32>,
     /// Somebody types the commands: job numbers are told.
@@ -118,6 +120,7 @@ impl<S: System> Shell<S> {
             here: here.into(),
             history: History::default(),
             jobs: Vec::new(),
+            ended: Vec::new(),
             exit: None,
             interactive: false,
             number: 0,
@@ -392,6 +395,9 @@ impl<S: System> Shell<S> {
         let mut jobs = core::mem::take(&mut self.jobs);
         jobs.retain_mut(|job| {
             let ended = job.poll(&mut self.system);
+            if ended {
+                remember(&mut self.ended, job);
+            }
             if ended && self.interactive {
                 let state = state_text(true, job.status());
                 let [_, _, errors] = self.system.standard();
@@ -402,6 +408,15 @@ impl<S: System> Shell<S> {
         });
         self.jobs = jobs;
     }
+}
+
+/// Keeps the status of a job that is about to be forgotten, for `wait`; not for ever.
+pub fn remember<S: System>(ended: &mut Vec<(u64, i32)>, job: &Job<S>) {
+    const LIMIT: usize = 64;
+    if ended.len() >= LIMIT {
+        ended.remove(0);
+    }
+    ended.push((job.process_number(), job.status()));
 }
 
 /// The shortest run of whole lines that is a script (or can never become one), and its length.

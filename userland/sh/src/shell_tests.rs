@@ -352,6 +352,13 @@ fn wait_for_one_job_gives_its_status() {
 }
 
 #[test]
+fn the_status_of_a_job_can_be_asked_for_once_after_it_was_reported() {
+    let mut shell = shell();
+    assert_eq!(shell.run_text("status 3 & echo x; jobs; wait $!"), 3);
+    assert_eq!(shell.run_text("wait $!"), 127);
+}
+
+#[test]
 fn a_background_list_runs_in_a_shell_of_its_own() {
     assert_eq!(output("echo a && echo b & wait"), "<echo a && echo b>\n");
     assert_eq!(output("cat & wait"), "", "a background job has no input");

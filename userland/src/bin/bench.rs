@@ -239,10 +239,10 @@ fn play(startup: &Startup<'static>, part: &str) -> Outcome<()> {
 
 /// Sends every call back as it came.
 fn answer(queue: Queue) -> Outcome<()> {
-    let mut received = sys::recv(queue.handle(), sys::NEVER).map_err(during("receive"))?;
+    let mut received = sys::recv(queue.handle(), None).map_err(during("receive"))?;
     loop {
         let answer = Message { tag: Tag::new(0, 0), words: received.message.words };
-        received = sys::reply_recv(queue.handle(), received.id, answer, sys::NEVER).map_err(during("reply"))?;
+        received = sys::reply_recv(queue.handle(), received.id, answer, None).map_err(during("reply"))?;
     }
 }
 

@@ -5,7 +5,7 @@
 extern crate alloc;
 
 use alloc::{format, vec, vec::Vec};
-use libipc::proto::info::FileKind;
+use libipc::proto::{directory::Entry, info::FileKind};
 use userland::listing::{self, Row};
 use userland::{Accepts, Given, Program, Stop, paths, reason};
 
@@ -45,7 +45,14 @@ fn directory(program: &mut Program, given: &Given<'_>, path: &str) -> Result<(),
             return Ok(());
         }
     };
-    entries.retain(|entry| given.has('a') || !entry.name.starts_with('.'));
+    if given.has('a') {
+        // The directory itself and the one above are in every directory, whether its list says so or not.
+        entries.retain(|entry| entry.name != "." && entry.name != "..");
+        let dots = [".", ".."].map(|name| Entry { inode: 0, kind: FileKind::Directory, name: name.into() });
+        entries.extend(dots);
+    } else {
+        entries.retain(|entry| !entry.name.starts_with('.'));
+    }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     let mut rows = Vec::new();
     for entry in entries {
