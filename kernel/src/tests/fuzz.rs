@@ -170,7 +170,7 @@ fn company(w: &mut World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24))]
     #[test]
     fn no_sequence_of_system_calls_panics_the_kernel_or_breaks_an_invariant(
         seeds in proptest::collection::vec(any::<u64>(), 150),

@@ -3,6 +3,7 @@
 //! [`World`] is a booted kernel on a fake machine; an [`Actor`] is a process with a thread in it; [`audit`] checks the
 //! invariants that the modules promise, by walking everything that there is.
 
+mod account;
 mod audit;
 mod elf;
 mod fuzz;
@@ -454,6 +455,12 @@ impl World {
     fn audit(&mut self) -> audit::Totals {
         audit::audit(&mut self.k)
     }
+}
+
+/// So many cases of a property, or more: `TESSERA_CASES` multiplies them for a long search.
+fn cases(count: u32) -> proptest::prelude::ProptestConfig {
+    let factor = std::env::var("TESSERA_CASES").ok().and_then(|f| f.parse().ok()).unwrap_or(1);
+    proptest::prelude::ProptestConfig { cases: count * factor, failure_persistence: None, ..Default::default() }
 }
 
 /// A lease of the sender's own memory.
