@@ -111,14 +111,14 @@ impl SvcServer for Supervisor {
 
     fn kill(&mut self, cx: &Context, name: &str) -> Result<Reply<()>, SvcError> {
         require(cx, Allowed::CONTROL)?;
-        let at = self.find(name).ok_or(SvcError::NoService)?;
+        let at = self.able(name)?;
         self.stop(at);
         now(())
     }
 
     fn restart(&mut self, cx: &Context, name: &str) -> Result<Reply<()>, SvcError> {
         require(cx, Allowed::CONTROL)?;
-        let at = self.find(name).ok_or(SvcError::NoService)?;
+        let at = self.able(name)?;
         self.stop(at);
         self.waiting.push((at, cx.defer::<SvcRestartOp>()));
         Ok(Reply::Later)
@@ -202,6 +202,13 @@ pub(crate) enum Goodbye {
 }
 
 impl Supervisor {
+    /// Number of the service with this name, which this machine can run.
+    fn able(&self, name: &str) -> Result<usize, SvcError> {
+        let at = self.find(name).ok_or(SvcError::NoService)?;
+        let unit = self.units.get(at).and_then(Option::as_ref);
+        if unit.is_some_and(|unit| unit.lacks().is_none()) { Ok(at) } else { Err(SvcError::BadState) }
+    }
+
     /// Ends service `at` on order; it is started again.
     fn stop(&mut self, at: usize) {
         if self.table.ordered(at, sys::clock())

@@ -112,7 +112,10 @@ fn make_services(mut boot: Boot, queue: &OwnedHandle, power: crate::acpi::Power)
         let service = boot.system.services[at].clone();
         let made = make_service(&mut boot, at, &service, &queues, queue.queue(), left);
         let (unit, problem) = match made {
-            Ok((unit, problem)) => (Some(unit), problem),
+            Ok(unit) => {
+                let problem = unit.lacks().map(String::from);
+                (Some(unit), problem)
+            }
             Err(error) => (None, Some(format!("{error}"))),
         };
         if let Some(reason) = problem {
@@ -130,7 +133,7 @@ fn make_services(mut boot: Boot, queue: &OwnedHandle, power: crate::acpi::Power)
     Ok(supervisor)
 }
 
-/// The service's unit, and why it cannot run where a device is missing.
+/// The service's unit; where a device is missing, it says that it lacks it.
 fn make_service(
     boot: &mut Boot,
     at: usize,
@@ -138,7 +141,7 @@ fn make_service(
     queues: &[Provided],
     own: Queue,
     left: u64,
-) -> Result<(Unit, Option<String>), StartError> {
+) -> Result<Unit, StartError> {
     let plan = Plan {
         name: &service.name,
         pages: service.memory.pages(left),
@@ -173,8 +176,10 @@ fn make_service(
         unit.tell("priority", format!("{}", boot.system.programs.priority));
         unit.tell("stack", format!("{}", boot.system.programs.stack_pages));
     }
-    let problem = boot.devices.hand(at, service, &mut unit).err().map(|error| format!("{error}"));
-    Ok((unit, problem))
+    if let Err(error) = boot.devices.hand(at, service, &mut unit) {
+        unit.set_lacking(format!("{error}"));
+    }
+    Ok(unit)
 }
 
 /// Hands a service a queue that it uses. With the right to mint it makes badges of its own; without, its badge is its

@@ -22,7 +22,7 @@ use alloc::{format, string::String, vec::Vec};
 use libipc::{
     Account, Machine, OwnedHandle, Queue, Service, SysError,
     error::{Refusal, SYS_STATUS},
-    proto::svc::{Allowed, SvcRestartOp},
+    proto::svc::{Allowed, SvcError, SvcRestartOp},
     server, sys, wire,
 };
 
@@ -32,7 +32,7 @@ const REFUSE_EVERY: u64 = 100_000_000;
 const FAREWELL: u64 = 20_000_000_000;
 
 /// How long a service has to answer that it is there, each time it is asked, nanoseconds.
-const PATIENCE: u64 = 20_000_000;
+const PATIENCE: u64 = 100_000_000;
 /// How long the machine has to go down once it was told, nanoseconds.
 const LAST_MOMENT: u64 = 1_000_000_000;
 
@@ -178,17 +178,29 @@ impl Supervisor {
         if let Err(reason) = self.start_unit(at) {
             self.log_own(&format!("{}: {reason}", self.name(at)));
             self.table.not_started(at, sys::clock(), reason);
-            return;
+            return self.tell_if_held(at);
         }
         self.table.started(at, sys::clock());
         if let Some(watch) = self.watches.get_mut(at) {
-            watch.alive(sys::clock());
+            watch.started(sys::clock());
         }
-        let answered = self.waiting.extract_if(.., |(service, _)| *service == at);
-        for (_, pending) in answered {
+        self.answer_waiting(at, Ok(()));
+    }
+
+    /// Answers those who wait for service `at` to be restarted.
+    fn answer_waiting(&mut self, at: usize, answer: Result<(), SvcError>) {
+        for (_, pending) in self.waiting.extract_if(.., |(service, _)| *service == at) {
             // Refused only where the caller is gone.
-            let _ = pending.answer(Ok(()));
+            let _ = pending.answer(answer);
         }
+    }
+
+    /// Where service `at` has come to be held: says so, and to those who wait for it.
+    fn tell_if_held(&mut self, at: usize) {
+        let Some(State::Held(reason)) = self.table.state(at) else { return };
+        let line = format!("{} is held: {reason}; 'svc restart {}' tries again", self.name(at), self.name(at));
+        self.log_own(&line);
+        self.answer_waiting(at, Err(SvcError::BadState));
     }
 
     fn start_unit(&mut self, at: usize) -> Result<(), String> {
@@ -233,10 +245,7 @@ impl Supervisor {
             report::describe(&status)
         ));
         self.table.died(at, sys::clock(), Death { what: report::summary(&status) });
-        if let Some(State::Held(reason)) = self.table.state(at) {
-            let line = format!("{} is held: {reason}; 'svc restart {}' tries again", self.name(at), self.name(at));
-            self.log_own(&line);
-        }
+        self.tell_if_held(at);
     }
 
     fn refuse_calls_to_held(&mut self) {
@@ -285,7 +294,8 @@ impl Supervisor {
             Exit::Reboot => notice::REBOOT,
         };
         let message = Message { tag: Tag::new(notice::PROTOCOL, notice::PREPARE), words: [word, 0, 0, 0, 0, 0, 0, 0] };
-        let session = self.queues.iter().find(|provided| provided.name == manifest::SESSION);
+        let runs = self.find(manifest::SESSION).is_some_and(|at| self.table.state(at) == Some(&State::Running));
+        let session = self.queues.iter().find(|provided| provided.name == manifest::SESSION && runs);
         let told = session.is_some_and(|provided| sys::post(provided.queue.handle(), message).is_ok());
         let patience = if told { FAREWELL } else { 0 };
         self.leaving = Some((how, sys::clock().saturating_add(patience)));

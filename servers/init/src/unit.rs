@@ -35,6 +35,7 @@ pub struct Unit {
     environment: Vec<(String, String)>,
     incarnation: u64,
     started: u64,
+    lacks: Option<String>,
 }
 
 /// Why a service did not start.
@@ -87,6 +88,7 @@ impl Unit {
             environment: Vec::new(),
             incarnation: 0,
             started: 0,
+            lacks: None,
         };
         // With GRANT it can keep capabilities that it was sent across its own death; it can grant only what it has.
         unit.hand("self", unit.process.handle(), Rights::MAP | Rights::INSPECT | Rights::GRANT, 0)?;
@@ -100,6 +102,16 @@ impl Unit {
         self.names.retain(|(known, _)| known != name);
         self.names.push((name.into(), given));
         Ok(())
+    }
+
+    /// It cannot run on this machine, for this reason.
+    pub fn set_lacking(&mut self, reason: String) {
+        self.lacks = Some(reason);
+    }
+
+    /// Why it cannot run on this machine.
+    pub fn lacks(&self) -> Option<&str> {
+        self.lacks.as_deref()
     }
 
     /// Sets a text of its environment.

@@ -1,10 +1,13 @@
 //! Whether a service still answers: it is asked now and then, and taken for hung when it has not answered for too long.
 //!
 //! 1. A service is asked [`ASKED`] times within its limit, so that one slow request of somebody else is not a hang.
-//! 2. Time counts from its start or its last answer, whichever is later.
+//! 2. Time counts from its last answer; before the first one it has [`PREPARES`] times as long, to recover what its
+//!    predecessor left.
 
 /// How often a service is asked within its limit.
 pub const ASKED: u64 = 8;
+/// How many limits a service has from its start to its first answer.
+pub const PREPARES: u64 = 4;
 const MILLISECOND: u64 = 1_000_000;
 
 /// What is known of one service.
@@ -22,7 +25,14 @@ impl Watch {
         Watch { limit: limit_ms.filter(|ms| *ms > 0).map(|ms| u64::from(ms) * MILLISECOND), answered: 0, next: 0 }
     }
 
-    /// It was started, or has answered.
+    /// It was started.
+    pub fn started(&mut self, now: u64) {
+        let limit = self.limit.unwrap_or(0);
+        self.alive(now);
+        self.answered = now.saturating_add(limit.saturating_mul(PREPARES - 1));
+    }
+
+    /// It has answered.
     pub fn alive(&mut self, now: u64) {
         self.answered = now;
         self.next = now.saturating_add(self.limit.unwrap_or(0) / ASKED);
@@ -69,6 +79,14 @@ mod tests {
                 return;
             }
         }
+    }
+
+    #[test]
+    fn a_service_that_has_just_started_gets_longer() {
+        let mut watch = Watch::new(Some(80));
+        watch.started(0);
+        assert!(!watch.silent(PREPARES * 80 * MILLISECOND - 1));
+        assert!(watch.silent(PREPARES * 80 * MILLISECOND));
     }
 
     #[test]
