@@ -29,6 +29,7 @@ mod ipc;
 mod objects;
 mod state;
 mod system;
+#[allow(unsafe_code)]
 pub(crate) mod trap;
 
 pub use objects::ObjectId;

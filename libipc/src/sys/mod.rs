@@ -7,6 +7,7 @@
 mod ipc;
 mod object;
 #[cfg(target_os = "none")]
+#[allow(unsafe_code)]
 mod trap;
 #[cfg(not(target_os = "none"))]
 use crate::testing::trap::{message, short, wide};
