@@ -199,3 +199,22 @@ fn hand_use(at: usize, used: &Use, queues: &[Provided], unit: &mut Unit) -> Resu
     };
     unit.hand(&used.queue, provided.queue.handle(), rights, badge)
 }
+
+#[cfg(test)]
+mod tests {
+    use abi::layout;
+    use libipc::Startup;
+
+    #[test]
+    fn the_first_program_finds_what_the_kernel_puts_into_its_table() {
+        let startup = Startup::FIRST_PROGRAM;
+        let expected = [
+            ("self", layout::INIT_SELF),
+            ("account", layout::INIT_ACCOUNT),
+            ("machine", layout::INIT_MACHINE),
+            ("archive", layout::INIT_ARCHIVE),
+        ];
+        assert!(startup.handles().eq(expected));
+        assert_eq!(startup.program(), "init");
+    }
+}

@@ -117,7 +117,9 @@ impl World {
         }
         pipes.settle_all(&mut &*self);
         while let Some((call, badge, request, redelivered)) = self.receive() {
-            self.handle(&mut pipes, call, badge, request, redelivered).map(|slot| pipes.settle(slot, &mut &*self));
+            if let Some(slot) = self.handle(&mut pipes, call, badge, request, redelivered) {
+                pipes.settle(slot, &mut &*self);
+            }
         }
         // What stays pending stays with the kernel: the next `serve` is another incarnation.
         hand_back(self);

@@ -169,7 +169,7 @@ mod tests {
         Record {
             generation: n as u32,
             readable: true,
-            writable: n % 2 == 0,
+            writable: n.is_multiple_of(2),
             owner: n,
             consumed: n,
             ..Record::default()
