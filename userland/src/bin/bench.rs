@@ -62,7 +62,7 @@ struct Bench {
 type Measurement = (&'static str, &'static str, fn(&Bench) -> Outcome<u64>);
 
 const MEASUREMENTS: &[Measurement] = &[
-    ("null", "null system call", null),
+    ("null", "null system call (reading the clock)", null),
     ("call0", "call and reply between two address spaces, 0 words", |bench| call(bench, 0)),
     ("call8", "call and reply between two address spaces, 8 words", |bench| call(bench, 8)),
     ("event", "event signal to a waiting thread of higher priority, one way", event),
