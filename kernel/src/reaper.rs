@@ -159,6 +159,7 @@ impl<M: Machine> Kernel<M> {
     /// The running thread waits until some teardown is finished, and then makes its system call again.
     pub(crate) fn await_teardown(&mut self, me: Ref<Thread>) -> Next {
         self.block(me, Wait::Teardown, NEVER);
+        self.reaper.priority = self.reaper.priority.max(self.threads[me].priority);
         self.reaper.waiting.push(&mut self.threads, me);
         Next::Restart
     }
@@ -404,10 +405,13 @@ impl<M: Machine> Kernel<M> {
 
     /// A process that goes with its account.
     fn reap_paid_process(&mut self, process: Ref<Process>, budget: &mut u32) -> Progress {
-        let Process { dying, state, .. } = self.processes[process];
-        if dying.is_some() {
+        let Process { dying, state, .. } = &mut self.processes[process];
+        if let Some(dying) = dying {
+            // Two processes of one account, both being reset, would wait for each other: this one goes.
+            dying.reset = false;
             return Progress::After;
         }
+        let state = *state;
         if state != ProcessState::Exited {
             self.kill(process, false, -1);
             return Progress::After;

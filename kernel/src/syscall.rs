@@ -83,6 +83,7 @@ impl<M: Machine> Kernel<M> {
 
     fn refuse(&mut self, me: Ref<Thread>, error: SysError) -> Next {
         self.threads[me].context.registers.rax = error as u64;
+        self.threads[me].teardown = false;
         Next::Same
     }
 
@@ -117,7 +118,7 @@ impl<M: Machine> Kernel<M> {
 
             Sysno::Exit => {
                 self.kill(process, false, r.first.raw() as i32 as i64);
-                Ok(Next::Reschedule)
+                Ok(Next::Same)
             }
             Sysno::ThreadExit => self.thread_exit(me, process),
             Sysno::Yield => self.pause(me, r.flags),
@@ -195,7 +196,7 @@ impl<M: Machine> Kernel<M> {
                     return Ok(Next::Same);
                 }
                 self.kill(target, false, r.words[0] as i32 as i64);
-                Ok(if target == process { Next::Reschedule } else { self.await_teardown(me) })
+                Ok(if target == process { Next::Same } else { self.await_teardown(me) })
             }
             Sysno::ProcessReset => self.process_reset(me, process, cap(self, Kind::Process, Rights::CONTROL)?.of()),
 
@@ -331,7 +332,7 @@ impl<M: Machine> Kernel<M> {
     fn thread_exit(&mut self, me: Ref<Thread>, process: Ref<Process>) -> Answer {
         if self.processes[process].thread_count == 1 {
             self.kill(process, false, 0);
-            return Ok(Next::Reschedule);
+            return Ok(Next::Same);
         }
         if !self.revoke_object(Kind::Thread, me.raw(), &mut { BUDGET }) {
             return Ok(Next::Restart);
@@ -485,7 +486,8 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn process_reset(&mut self, me: Ref<Thread>, own: Ref<Process>, target: Ref<Process>) -> Answer {
-        if target == own {
+        // The reset takes everything that the account paid for: the caller, too, were it among that.
+        if self.is_below(self.processes[own].account_ref(), self.processes[target].account_ref()) {
             return Err(SysError::BadState.into());
         }
         // Made again after the teardown, the call finds the flag set and the process empty.

@@ -66,7 +66,6 @@ impl<T> Ref<T> {
 
 /// At the start of each slab page.
 #[repr(C)]
-#[derive(Clone, Copy)]
 struct Slab {
     next: Option<Frame>,
     prev: Option<Frame>,
@@ -228,24 +227,6 @@ impl<T: Object> Pool<T> {
         let frame = list.full.or(list.partial)?;
         let n = self.slab(frame).used.trailing_zeros() as usize;
         (n < Self::PER_PAGE).then(|| Ref::of(frame, HEADER + n * Self::STRIDE))
-    }
-
-    /// The object of `list` that `for_each` visits after `name`; the first one after `None`.
-    pub fn after(&mut self, list: &SlabList, name: Option<Ref<T>>) -> Option<Ref<T>> {
-        let mut at = match name {
-            Some(name) => Some((name.frame(), Self::place(name) as u32 + 1)),
-            None => list.full.or(list.partial).map(|frame| (frame, 0)),
-        };
-        while let Some((frame, from)) = at {
-            let Slab { next, used, .. } = *self.slab(frame);
-            let rest = used.checked_shr(from).unwrap_or(0);
-            if rest != 0 {
-                return Some(Ref::of(frame, HEADER + (from + rest.trailing_zeros()) as usize * Self::STRIDE));
-            }
-            let behind_full = if used == Self::ALL { list.partial } else { None };
-            at = next.or(behind_full).map(|frame| (frame, 0));
-        }
-        None
     }
 
     /// The place of an object in its page.

@@ -114,8 +114,8 @@ fn a_listing_of_processes_goes_through_the_whole_tree_in_order_of_their_ids() {
     let mut w = World::of(2048);
     let mut account = w.account(1200);
     let mut expected = vec![1];
-    for depth in 0..60 {
-        for side in 0..(if depth % 20 == 3 { 15 } else { 1 }) {
+    for depth in 0..30 {
+        for side in 0..(if depth % 10 == 3 { 15 } else { 1 }) {
             let beside = w.get(w.init, sys(Sysno::AccountCreate).on(account).words(&[2]));
             if side == 0 {
                 let (_, process) = w.process(beside, None);
@@ -134,18 +134,16 @@ fn a_listing_of_processes_goes_through_the_whole_tree_in_order_of_their_ids() {
 }
 
 #[test]
-fn a_deep_chain_of_accounts_is_walked_and_destroyed() {
-    let mut w = World::of(2048);
+fn accounts_nest_to_a_fixed_depth_and_a_chain_of_them_is_destroyed_from_its_top() {
+    let mut w = World::new();
     let before = w.audit();
-    let top = w.account(1500);
+    let top = w.account(300);
     let mut account = top;
-    for depth in 0..400 {
-        let child = w.get(w.init, sys(Sysno::AccountCreate).on(account).words(&[1400 - depth * 3]));
-        if account != top {
-            w.make(w.init, sys(Sysno::Close).on(account)).unwrap();
-        }
-        account = child;
+    let create = |account, pages| sys(Sysno::AccountCreate).on(account).words(&[pages]);
+    for depth in 1..u64::from(crate::account::MAX_DEPTH) {
+        account = w.get(w.init, create(account, 300 - depth * 2));
     }
+    assert_eq!(w.make(w.init, create(account, 10)), Err(SysError::LimitReached));
     let (_, process) = w.process(account, None);
     let id = w.k.processes[process].id;
     assert_eq!(processes(&mut w, top), [id]);

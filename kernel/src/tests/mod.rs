@@ -7,6 +7,7 @@ mod account;
 mod audit;
 mod elf;
 mod fuzz;
+mod reaper;
 
 use crate::fake::FakeMachine;
 use crate::kernel::Kernel;
@@ -162,9 +163,8 @@ impl World {
         let resume = w.k.start();
         w.settle(resume);
         let thread = w.k.current.expect("init runs");
-        w.k.threads[thread].base = PRIORITY;
-        w.k.set_priority(thread, PRIORITY);
         w.init.thread = thread;
+        w.raise(w.init, PRIORITY);
         w.init.process = w.k.threads[thread].process.unwrap();
         w
     }
@@ -235,6 +235,14 @@ impl World {
     /// `actor` makes a system call that returns.
     fn make(&mut self, actor: Actor, call: Call) -> Result<[u64; 8], SysError> {
         self.begin(actor, call);
+        self.finish(actor)
+    }
+
+    /// What the system call of `actor` returns, which the kernel may have it make again.
+    fn finish(&mut self, actor: Actor) -> Result<[u64; 8], SysError> {
+        if self.k.threads[actor.thread].context.registers.rip == SITE {
+            self.switch_to(actor.thread);
+        }
         self.result(actor)
     }
 
@@ -306,6 +314,12 @@ impl World {
         self.interrupted();
         let resume = self.k.exception(Exception { vector, code, address });
         self.settle(resume);
+    }
+
+    /// Gives a thread another priority.
+    fn raise(&mut self, actor: Actor, priority: u8) {
+        self.k.threads[actor.thread].base = priority;
+        self.k.set_priority(actor.thread, priority);
     }
 
     // Making things, all by init.
