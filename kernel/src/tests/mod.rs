@@ -214,12 +214,16 @@ impl World {
         self.settle(resume);
     }
 
-    /// The running threads yield until `thread` runs.
+    /// The running threads yield until `thread` runs; what they had in their registers they find there again.
     fn switch_to(&mut self, thread: Ref<Thread>) {
         for _ in 0..5_000 {
             match self.k.current {
                 Some(current) if current == thread => return,
-                Some(_) => self.make_current(sys(Sysno::Yield)),
+                Some(current) => {
+                    let context = self.k.threads[current].context;
+                    self.make_current(sys(Sysno::Yield));
+                    self.k.threads[current].context = context;
+                }
                 None => break,
             }
         }
