@@ -1,6 +1,6 @@
 //! Disk images: ext4 in a plain file, made and handled by e2fsprogs, without root rights.
 //!
-//! 1. An image whose journal holds unfinished work (the machine was cut off) is replayed before anything is written to
+//! 1. An image whose journal holds unfinished work is replayed before anything is written to
 //!    it, and read and checked on a replayed copy; both are said in [`Disk::notes`].
 //! 2. An image that a running machine has open is never touched.
 //! 3. A `put` that does not fit is refused before anything is lost.
@@ -356,7 +356,7 @@ impl Disk {
         let copy = Disk { path: directory.path().join("copy.img"), _temporary: Some(directory), ..same };
         copy_sparse(&self.path, &copy.path)?;
         copy.replay()?;
-        self.note("the journal holds unfinished work (the machine was cut off); this is the state after its replay, seen on a copy");
+        self.note("the journal holds unfinished work; this is the state after its replay, seen on a copy");
         Ok(copy)
     }
 
@@ -364,7 +364,7 @@ impl Disk {
         self.not_in_use()?;
         if self.superblock()?.needs_recovery {
             self.replay()?;
-            self.note("the journal held unfinished work (the machine was cut off); it has been replayed");
+            self.note("the journal held unfinished work; it has been replayed");
         }
         Ok(())
     }

@@ -2,18 +2,25 @@
 
 use harness::{Disk, Result, System, system::SCRATCH};
 
+/// Large enough that a copy takes longer than the killing.
+const SIZE: usize = 40 << 20;
+const DISK: u64 = 128 << 20;
+
 fn content() -> Vec<u8> {
-    (0..8_u32 << 20).map(|n| (n ^ (n >> 7) ^ (n >> 16)) as u8).collect()
+    (0..SIZE as u32).map(|n| (n ^ (n >> 7) ^ (n >> 16)) as u8).collect()
 }
 
 /// Kills `service` over and over while a copy runs; the copy ends well and is right.
 fn a_copy_survives_killing(service: &str) -> Result<()> {
-    let (disk, content) = (Disk::scratch(SCRATCH)?, content());
+    let (disk, content) = (Disk::scratch(DISK)?, content());
     disk.write("/home/data", &content)?;
-    let kill = format!("svc kill {service}; sleep 0.2; ");
-    let script = format!("cp /home/data /home/copy & {} wait $!; echo status $?", kill.repeat(3));
+    let kill = format!("svc kill {service}; ls -l /home; ");
+    let script = format!("cp /home/data /home/copy & {} wait $!; echo status $?", kill.repeat(4));
     let output = System::builder().disk(&disk).exec(&script)?.success()?;
-    assert!(output.text().ends_with("status 0\n"), "{}\n{}\n{}", output.text(), output.error_text(), output.log);
+    let (text, shown) = (output.text(), format!("{}\n{}\n{}", output.text(), output.error_text(), output.log));
+    assert!(text.ends_with("status 0\n"), "{shown}");
+    let after_first_kill = text.lines().find(|line| line.ends_with("copy")).unwrap_or("0 not there yet");
+    assert!(!after_first_kill.contains(&SIZE.to_string()), "the copy was over before the first kill: {shown}");
     assert!(disk.read("/home/copy")? == content, "the copy is not what was copied, after {service} was killed");
     disk.assert_sound()
 }

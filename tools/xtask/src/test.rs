@@ -20,7 +20,7 @@ use std::{
 /// Runs all tests, those of the crates on this machine first, then those in QEMU.
 #[derive(Args)]
 pub struct Options {
-    /// Only tests whose names contain this
+    /// Only tests whose names contain this (in QEMU: or the names of their files)
     filter: Option<String>,
     /// Only the tests that need no QEMU
     #[arg(long, conflicts_with = "qemu")]
@@ -115,7 +115,8 @@ impl Options {
         ensure!(listed.status.success(), "{} cannot list its tests", binary.shown());
         let text = String::from_utf8_lossy(&listed.stdout).into_owned();
         let names = text.lines().filter_map(|line| line.strip_suffix(": test"));
-        let wanted = |name: &&str| self.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()));
+        let filter = self.filter.as_deref().unwrap_or("");
+        let wanted = |name: &&str| format!("{} {name}", binary.target).contains(filter);
         let job = |name: &str| Job {
             name: format!("{} {name}", binary.target),
             binary: binary.file.clone(),
