@@ -64,7 +64,9 @@ impl<'a> Given<'a> {
                 None | Some("") => given.operands.push(argument),
                 Some("-") => only_operands = true,
                 Some("-help") => return Err(Refusal::Help),
-                Some(long) if long.starts_with('-') => return Err(Refusal::Wrong(format!("unknown option '{argument}'"))),
+                Some(long) if long.starts_with('-') => {
+                    return Err(Refusal::Wrong(format!("unknown option '{argument}'")));
+                }
                 Some(letters) => given.letters(letters, &mut arguments, accepts)?,
             }
         }

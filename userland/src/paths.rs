@@ -25,7 +25,13 @@ pub fn parent(path: &str) -> &str {
     match trimmed.rfind('/') {
         Some(0) => "/",
         Some(at) => trimmed[..at].trim_end_matches('/'),
-        None => if path.starts_with('/') { "/" } else { "." },
+        None => {
+            if path.starts_with('/') {
+                "/"
+            } else {
+                "."
+            }
+        }
     }
 }
 

@@ -271,7 +271,11 @@ impl Program {
 }
 
 /// Runs a program with sorted arguments; for [`crate::program!`].
-pub fn start(startup: Startup<'static>, accepts: &Accepts, run: fn(&mut Program, &Given<'_>) -> Result<(), Stop>) -> i32 {
+pub fn start(
+    startup: Startup<'static>,
+    accepts: &Accepts,
+    run: fn(&mut Program, &Given<'_>) -> Result<(), Stop>,
+) -> i32 {
     let mut program = Program::new(startup);
     let result = match Given::parse(startup.args().skip(1), accepts) {
         Ok(given) => run(&mut program, &given),

@@ -20,7 +20,11 @@ fn lists_pipelines_redirections_and_variables_work() -> Result<()> {
             ("/nope", 127, "sh: /nope: no such file\n"),
             ("/home", 126, "sh: /home: is a directory\n"),
             ("/home/short", 126, "sh: /home/short: cannot execute: too short for an ELF file\n"),
-            ("nope 2>&1 | cat; nope 2> /tmp/e; cat /tmp/e", 0, "sh: nope: command not found\nsh: nope: command not found\n"),
+            (
+                "nope 2>&1 | cat; nope 2> /tmp/e; cat /tmp/e",
+                0,
+                "sh: nope: command not found\nsh: nope: command not found\n",
+            ),
             ("echo a > /tmp/f; echo b >> /tmp/f; cat < /tmp/f; cat < /nope", 1, "a\nb\nsh: /nope: no such file\n"),
             ("echo x > /bin", 1, "sh: /bin: is a directory\n"),
             ("cat /nope > /tmp/both 2>&1; cat /tmp/both", 0, "cat: /nope: no such file\n"),

@@ -29,7 +29,9 @@ fn segment(file: &mut [u8], index: usize, flags: u32, address: u64) {
     let at = 64 + 56 * index;
     put(file, at, &1u32.to_le_bytes());
     put(file, at + 4, &flags.to_le_bytes());
-    for (field, value) in [(8, address - 0x40_0000), (16, address), (24, address), (32, 0x1000), (40, 0x1000), (48, 0x1000)] {
+    for (field, value) in
+        [(8, address - 0x40_0000), (16, address), (24, address), (32, 0x1000), (40, 0x1000), (48, 0x1000)]
+    {
         put(file, at + field, &value.to_le_bytes());
     }
 }
@@ -101,7 +103,11 @@ fn running_out_of_memory_is_one_programs_trouble() -> Result<()> {
     assert!(amount.and_then(|kib| kib.parse::<u64>().ok()).is_some_and(|kib| kib >= 512), "{text}");
     let careless = system.run("crash touch")?;
     assert!([101, 137].contains(&careless.status), "{} {}", careless.status, careless.text());
-    assert!(careless.text().contains("out of memory") || careless.text().contains("memory allocation"), "{}", careless.text());
+    assert!(
+        careless.text().contains("out of memory") || careless.text().contains("memory allocation"),
+        "{}",
+        careless.text()
+    );
     assert_eq!(system.run("echo plenty | cat")?.success()?.text(), "plenty\n");
     system.poweroff()
 }
@@ -126,7 +132,8 @@ fn floating_point_gives_the_same_digits_as_everywhere() -> Result<()> {
         4.0 sqrt 2.000000 sin -0.756802 log(x+1) 1.609438\n";
     assert_eq!(system.run("float")?.success()?.text(), expected);
     // Several at once take the processor, and its registers, from each other.
-    let together = system.run("sh -c 'float > /tmp/1 & float > /tmp/2 & float > /tmp/3; wait; cat /tmp/1 /tmp/2 /tmp/3'")?;
+    let together =
+        system.run("sh -c 'float > /tmp/1 & float > /tmp/2 & float > /tmp/3; wait; cat /tmp/1 /tmp/2 /tmp/3'")?;
     assert_eq!(together.success()?.text(), expected.repeat(3));
     system.poweroff()
 }
@@ -142,7 +149,11 @@ fn what_is_no_program_is_refused_with_its_defect() -> Result<()> {
     let cases: &[(&str, Vec<u8>, &str)] = &[
         ("empty", vec![], "too short for an ELF file"),
         ("short", program(&code)[..40].to_vec(), "too short for an ELF file"),
-        ("text", b"echo this is a script without a shell, and long enough to be read as one\n".to_vec(), "not an ELF file"),
+        (
+            "text",
+            b"echo this is a script without a shell, and long enough to be read as one\n".to_vec(),
+            "not an ELF file",
+        ),
         ("arm", changed(&|file| file[18] = 183), "not a 64-bit x86-64 image"),
         ("shared", changed(&|file| file[16] = 3), "not a static executable"),
         ("wx", changed(&|file| file[68] = 7), "a segment is writable and executable"),

@@ -68,7 +68,13 @@ fn long_listings_and_stat_tell_kind_mode_and_size() -> Result<()> {
     assert!(directory.lines().any(|line| line.starts_with("drwx") && line.ends_with(" home")), "{directory}");
     let stat = system.run("stat /home/five")?.success()?.text();
     assert!(stat.contains("Kind: regular file") && stat.contains("Size: 5 bytes"), "{stat}");
-    check(&mut system, &[("stat /nope", 1, "stat: /nope: no such file\n"), ("stat", 2, "stat: missing operand\nusage: stat PATH...\n")])?;
+    check(
+        &mut system,
+        &[
+            ("stat /nope", 1, "stat: /nope: no such file\n"),
+            ("stat", 2, "stat: missing operand\nusage: stat PATH...\n"),
+        ],
+    )?;
     system.poweroff()
 }
 
@@ -90,7 +96,10 @@ fn a_full_disk_is_an_error_of_whoever_writes() -> Result<()> {
     let copy = system.run("cp a c")?;
     assert_eq!(copy.status, 1, "{}", copy.text());
     assert!(copy.text().contains("c: no space left on device"), "{}", copy.text());
-    check(&mut system, &[("cat keep", 0, "precious\n"), ("rm b c", 0, ""), ("echo more > other; cat other", 0, "more\n")])?;
+    check(
+        &mut system,
+        &[("cat keep", 0, "precious\n"), ("rm b c", 0, ""), ("echo more > other; cat other", 0, "more\n")],
+    )?;
     system.poweroff()?;
     disk.assert_sound()?;
     assert_eq!(disk.read("/home/keep")?, b"precious\n");

@@ -19,7 +19,8 @@ fn the_system_can_be_looked_at() -> Result<()> {
         assert!(found, "{name}: {services}");
     }
     let memory = system.run("free")?.success()?.text();
-    let numbers: Vec<u64> = memory.lines().nth(1).unwrap_or("").split_whitespace().skip(1).flat_map(str::parse).collect();
+    let numbers: Vec<u64> =
+        memory.lines().nth(1).unwrap_or("").split_whitespace().skip(1).flat_map(str::parse).collect();
     assert!(matches!(numbers[..], [total, used, free] if total == used + free && free > 0 && used > 0), "{memory}");
     assert!(system.run("free -h")?.success()?.text().contains('M'));
     assert!(system.run("uptime")?.success()?.text().starts_with("up "));

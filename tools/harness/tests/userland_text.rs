@@ -30,11 +30,7 @@ fn filters_do_what_their_namesakes_do() -> Result<()> {
             ("cat lines long | wc -c", 0, "220025\n"),
             ("wc -c < long", 0, "220000\n"),
             ("echo abc | cat - lines | head -n 2", 0, "abc\none\n"),
-            (
-                "hexdump -C bytes",
-                0,
-                "00000000  00 01 7f ff 41                                    |....A|\n00000005\n",
-            ),
+            ("hexdump -C bytes", 0, "00000000  00 01 7f ff 41                                    |....A|\n00000005\n"),
             ("hexdump long | wc -l", 0, "13751\n"),
             ("echo -n abc | sha256sum", 0, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  -\n"),
             ("sha256sum nope", 1, "sha256sum: nope: no such file\n"),
@@ -72,7 +68,11 @@ fn every_program_has_help_and_refuses_nonsense() -> Result<()> {
         if !["bench", "echo", "kill", "sh"].contains(&name) {
             let refused = system.run(&format!("{name} --nonsense"))?;
             assert_eq!(refused.status, 2, "{name}: {}", refused.text());
-            assert!(refused.text().starts_with(&format!("{name}: unknown option '--nonsense'\n")), "{}", refused.text());
+            assert!(
+                refused.text().starts_with(&format!("{name}: unknown option '--nonsense'\n")),
+                "{}",
+                refused.text()
+            );
         }
     }
     assert!(system.run("help cat")?.success()?.text().starts_with("usage: cat "));

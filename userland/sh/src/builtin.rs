@@ -38,7 +38,8 @@ pub fn run<S: System>(shell: &mut Shell<S>, arguments: &[String], streams: &Stre
         "export" => return export(shell, operands, streams),
         "fg" => fg(shell, operands),
         "history" => {
-            let lines: String = shell.history.numbered().map(|(number, line)| format!("{number:5}  {line}\n")).collect();
+            let lines: String =
+                shell.history.numbered().map(|(number, line)| format!("{number:5}  {line}\n")).collect();
             return print(shell, name, streams, &lines);
         }
         "jobs" => return jobs(shell, streams),
@@ -128,7 +129,8 @@ fn export<S: System>(shell: &mut Shell<S>, operands: &[String], streams: &Stream
     }
     let mut status = 0;
     for operand in operands {
-        let (name, value) = operand.split_once('=').map_or((operand.as_str(), None), |(name, value)| (name, Some(value)));
+        let (name, value) =
+            operand.split_once('=').map_or((operand.as_str(), None), |(name, value)| (name, Some(value)));
         let begins_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         if !begins_well || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
             streams.complain(&mut shell.system, &format!("export: {name}: not a variable's name"));

@@ -37,7 +37,8 @@ impl<S: System> Completions<'_, S> {
     fn paths(&mut self, prefix: &str) -> Vec<String> {
         let (directory, name) = prefix.rfind('/').map_or(("", prefix), |at| prefix.split_at(at + 1));
         let entries = self.0.entries(directory).unwrap_or_default();
-        let wanted = |entry_name: &str| entry_name.starts_with(name) && (name.starts_with('.') || !entry_name.starts_with('.'));
+        let wanted =
+            |entry_name: &str| entry_name.starts_with(name) && (name.starts_with('.') || !entry_name.starts_with('.'));
         let fits = entries.iter().filter(|entry| wanted(&entry.name));
         fits.map(|entry| quoted(&format!("{directory}{}", entry.name)) + if entry.is_dir { "/" } else { "" }).collect()
     }

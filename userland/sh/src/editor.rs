@@ -419,8 +419,30 @@ mod tests {
     #[test]
     fn no_input_breaks_the_editor() {
         let pieces: &[&[u8]] = &[
-            b"a", b" ", b"\x01", b"\x05", b"\x0b", b"\x15", b"\x17", b"\x19", b"\x14", b"\x7f", b"\x04", b"\t", b"\x0c",
-            b"\x1b[A", b"\x1b[B", b"\x1b[C", b"\x1b[D", b"\x1bb", b"\x1bf", b"\x1bd", b"\x1b[3~", b"c", b"\xff", "é".as_bytes(),
+            b"a",
+            b" ",
+            b"\x01",
+            b"\x05",
+            b"\x0b",
+            b"\x15",
+            b"\x17",
+            b"\x19",
+            b"\x14",
+            b"\x7f",
+            b"\x04",
+            b"\t",
+            b"\x0c",
+            b"\x1b[A",
+            b"\x1b[B",
+            b"\x1b[C",
+            b"\x1b[D",
+            b"\x1bb",
+            b"\x1bf",
+            b"\x1bd",
+            b"\x1b[3~",
+            b"c",
+            b"\xff",
+            "é".as_bytes(),
         ];
         let mut state = 0x9e37_79b9_7f4a_7c15u64;
         for _ in 0..2000 {

@@ -29,7 +29,8 @@ fn matches_in(base: &str, component: &str, entries: &mut dyn FnMut(&str) -> Opti
         return vec![join(component)];
     }
     let names = entries(base).unwrap_or_default();
-    let visible = |name: &&String| !name.starts_with('.') || component.starts_with('.') && *name != "." && *name != "..";
+    let visible =
+        |name: &&String| !name.starts_with('.') || component.starts_with('.') && *name != "." && *name != "..";
     names.iter().filter(visible).filter(|name| matches(component, name)).map(|name| join(name)).collect()
 }
 

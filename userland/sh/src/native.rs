@@ -6,18 +6,18 @@
 //! 2. Of its quota the shell keeps [`RESERVE`] pages back for itself, so that no job can starve it.
 //! 3. One event tells of every end and of ^C; who waits for it looks at all processes.
 
+use crate::LONGEST_SCRIPT;
 use crate::environment::{Extra, extras};
 use crate::programs::Programs;
 use crate::stream::{Kind, SharedStream, reason};
 use crate::terminal::Terminal;
-use crate::LONGEST_SCRIPT;
 use alloc::{format, string::String, string::ToString, vec, vec::Vec};
 use libipc::abi::{FaultKind, ProcessState, ProcessStatus, layout};
+use libipc::proto::FsError;
 use libipc::proto::directory::OpenFlags;
 use libipc::proto::info::FileKind;
 use libipc::proto::pipe::PipeClient;
 use libipc::proto::svc::Allowed;
-use libipc::proto::FsError;
 use libipc::spawn::{Child, Command, SpawnError};
 use libipc::{Account, Dir, File, Handle, OwnedHandle, Queue, Rights, Startup, Stream, SysError, sys};
 use sh::system::{End, Entry, Launch, Mode, NoStart, System, Wake};
@@ -31,7 +31,7 @@ const RESERVE: u64 = 192;
 /// Pages that a program gets, where they are there: 4 MiB.
 const QUOTA: u64 = 1024;
 /// Pages without which no program starts.
-const LEAST: u64 = 96;
+const LEAST: u64 = 64;
 /// Bytes of the header with which every ELF file begins.
 const ELF_HEADER: u64 = 64;
 /// Where programs are looked up.
@@ -109,11 +109,12 @@ impl Native {
         String::from_utf8(text).map_err(|_| "not a text".into())
     }
 
-    /// How many pages a program may have. A shell gets more, as it shares them with programs of its own.
+    /// How many pages a program may have: a part of what is left, so that those started later find some as well. A shell
+    /// gets more, as it shares them with programs of its own.
     fn quota(&self, is_shell: bool) -> Result<u64, NoStart> {
         let status = self.account.status().map_err(|error| NoStart::Failed(error.text().into()))?;
         let left = status.limit.saturating_sub(status.used).saturating_sub(RESERVE);
-        let pages = if is_shell { left / 2 } else { QUOTA.min(left / 2) };
+        let pages = if is_shell { left / 2 } else { QUOTA.min(left / 4) };
         if pages < LEAST {
             return Err(NoStart::Failed("out of memory: too many programs run".into()));
         }
@@ -212,7 +213,9 @@ fn fault_text(status: &ProcessStatus) -> String {
     let no_page = fault.code & 0b1_0001 == 0;
     let areas = layout::THREAD_AREAS..layout::USER_END;
     match kind {
-        FaultKind::Page if no_page && areas.contains(&fault.address) => format!("stack overflow at {:#x} {place}", fault.address),
+        FaultKind::Page if no_page && areas.contains(&fault.address) => {
+            format!("stack overflow at {:#x} {place}", fault.address)
+        }
         FaultKind::Page | FaultKind::NoMemory => format!("{} at {:#x} {place}", kind.text(), fault.address),
         kind => format!("{} {place}", kind.text()),
     }

@@ -109,6 +109,12 @@ struct Ready<S: System> {
     refused: Option<(i32, String)>,
 }
 
+impl<S: System> Ready<S> {
+    fn names_builtin(&self) -> bool {
+        self.arguments.first().is_some_and(|name| builtin::is_builtin(name))
+    }
+}
+
 impl<S: System> Shell<S> {
     /// A shell without variables, in directory `here`.
     pub fn new(system: S, here: &str) -> Shell<S> {
@@ -140,7 +146,8 @@ impl<S: System> Shell<S> {
                 Ok(script) => script.items.iter().for_each(|item| self.item(item)),
                 Err(error) => {
                     self.status = BAD_SYNTAX;
-                    let place = if text.trim_end().contains('\n') { format!("line {line_number}: ") } else { String::new() };
+                    let place =
+                        if text.trim_end().contains('\n') { format!("line {line_number}: ") } else { String::new() };
                     self.complain(&format!("{place}{error}"));
                     return self.status;
                 }
@@ -180,8 +187,9 @@ impl<S: System> Shell<S> {
 
     fn pipeline(&mut self, pipeline: &Pipeline, text: &str) {
         let [input, _, _] = self.system.standard();
-        let Some(mut job) = self.launch(pipeline, text, Some(input)) else { return };
-        self.status = self.foreground(&mut job);
+        if let Some(mut job) = self.launch(pipeline, text, Some(input)) {
+            self.status = self.foreground(&mut job);
+        }
         if pipeline.negated {
             self.status = i32::from(self.status == 0);
         }
@@ -226,7 +234,8 @@ impl<S: System> Shell<S> {
     fn subshell(&mut self, text: &str) -> Option<Job<S>> {
         let [_, output, errors] = self.system.standard();
         let arguments = vec!["sh".into(), "-c".into(), text.into()];
-        let assignments = self.variables.iter().map(|(name, variable)| (name.clone(), variable.value.clone())).collect();
+        let assignments =
+            self.variables.iter().map(|(name, variable)| (name.clone(), variable.value.clone())).collect();
         let streams = Streams::new(None, output, errors);
         let ready = Ready { arguments, assignments, streams, ends: Vec::new(), refused: None };
         let members = vec![self.start(ready)];
@@ -235,21 +244,19 @@ impl<S: System> Shell<S> {
 
     /// Starts every command of a pipeline. `None`: it was no job but a change of the shell itself.
     fn launch(&mut self, pipeline: &Pipeline, text: &str, input: Option<S::Stream>) -> Option<Job<S>> {
-        if let [command] = &pipeline.commands[..] {
-            if command.words.is_empty() {
-                self.assign(command);
-                return None;
-            }
+        if let [command] = &pipeline.commands[..]
+            && command.words.is_empty()
+        {
+            self.assign(command);
+            return None;
         }
-        let mut ready = self.prepare(pipeline, input);
-        if let [one] = &mut ready[..] {
-            if one.refused.is_none() && one.arguments.first().is_some_and(|name| builtin::is_builtin(name)) {
-                self.status = builtin::run(self, &one.arguments, &one.streams);
-                if pipeline.negated {
-                    self.status = i32::from(self.status == 0);
-                }
-                return None;
-            }
+        let ready = self.prepare(pipeline, input);
+        if let [one] = &ready[..]
+            && one.refused.is_none()
+            && one.names_builtin()
+        {
+            self.status = builtin::run(self, &one.arguments, &one.streams);
+            return None;
         }
         self.system.lend_terminal();
         let several = ready.len() > 1;
@@ -259,8 +266,7 @@ impl<S: System> Shell<S> {
 
     /// Starts one command of a pipeline, or does it.
     fn member(&mut self, command: Ready<S>, several: bool) -> Member<S> {
-        let is_builtin = command.arguments.first().is_some_and(|name| builtin::is_builtin(name));
-        if command.refused.is_some() || !is_builtin {
+        if command.refused.is_some() || !command.names_builtin() {
             return self.start(command);
         }
         let mut member = new_member(&command);
@@ -339,7 +345,8 @@ impl<S: System> Shell<S> {
         let refused = match (command.refused, command.arguments.first()) {
             (None, Some(name)) => {
                 let environment = self.environment(command.assignments);
-                let started = start(&mut self.system, &self.jobs, name, &command.arguments, &environment, command.streams);
+                let started =
+                    start(&mut self.system, &self.jobs, name, &command.arguments, &environment, command.streams);
                 started.map(|process| {
                     member.number = self.system.number(&process);
                     member.process = Some(process);
@@ -360,9 +367,10 @@ impl<S: System> Shell<S> {
     }
 
     fn environment(&self, own: Vec<(String, String)>) -> Vec<(String, String)> {
-        let exported = self.variables.iter().filter(|(name, variable)| {
-            variable.exported && own.iter().all(|(other, _)| other != *name)
-        });
+        let exported = self
+            .variables
+            .iter()
+            .filter(|(name, variable)| variable.exported && own.iter().all(|(other, _)| other != *name));
         let mut all: Vec<_> = exported.map(|(name, variable)| (name.clone(), variable.value.clone())).collect();
         all.extend(own);
         all

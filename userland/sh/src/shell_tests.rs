@@ -49,7 +49,9 @@ impl World {
             FakeStream::Errors => self.errors.push_str(text),
             FakeStream::File(path) if path == "full" => return Err("no space left".into()),
             FakeStream::File(path) => self.files.get_mut(path).ok_or("gone")?.push_str(text),
-            FakeStream::Write(pipe) if self.hung_up.contains(&FakeStream::Read(*pipe)) => return Err("broken pipe".into()),
+            FakeStream::Write(pipe) if self.hung_up.contains(&FakeStream::Read(*pipe)) => {
+                return Err("broken pipe".into());
+            }
             FakeStream::Write(pipe) => self.pipes[*pipe].push_str(text),
             _ => return Err("not for writing".into()),
         }

@@ -189,7 +189,9 @@ impl<'a> Lexer<'a> {
             let token = match next {
                 '\n' | ';' | '&' | '|' | '<' | '>' => self.operator()?,
                 '(' | ')' => {
-                    return Err(SyntaxError::Wrong(format!("'{next}' has no meaning here; quote it to use it as text")));
+                    return Err(SyntaxError::Wrong(format!(
+                        "'{next}' has no meaning here; quote it to use it as text"
+                    )));
                 }
                 _ => self.word_or_numbered()?,
             };
@@ -215,8 +217,20 @@ impl<'a> Lexer<'a> {
         Ok(match self.take() {
             Some('\n') => Token::Newline,
             Some(';') => Token::Semicolon,
-            Some('&') => if self.take_if('&') { Token::And } else { Token::Ampersand },
-            Some('|') => if self.take_if('|') { Token::Or } else { Token::Pipe },
+            Some('&') => {
+                if self.take_if('&') {
+                    Token::And
+                } else {
+                    Token::Ampersand
+                }
+            }
+            Some('|') => {
+                if self.take_if('|') {
+                    Token::Or
+                } else {
+                    Token::Pipe
+                }
+            }
             Some('<') => Token::Less(0),
             _ => self.output(1)?,
         })
@@ -605,8 +619,10 @@ mod tests {
     /// A small generator of hostile texts: every operator, quote and letter in pseudo-random order.
     #[test]
     fn no_text_makes_the_parser_panic() {
-        const ALPHABET: &[&str] =
-            &["a", "=", " ", "\n", ";", "&", "|", "<", ">", "'", "\"", "\\", "$", "{", "}", "?", "#", "2", "!", "(", "é", "`"];
+        const ALPHABET: &[&str] = &[
+            "a", "=", " ", "\n", ";", "&", "|", "<", ">", "'", "\"", "\\", "$", "{", "}", "?", "#", "2", "!", "(", "é",
+            "`",
+        ];
         let mut state = 0x2545_f491_4f6c_dd1du64;
         for _ in 0..200_000 {
             let mut text = String::new();

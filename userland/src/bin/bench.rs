@@ -68,6 +68,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("event", "event signal to a waiting thread of higher priority, one way", event),
     ("switch", "context switch between two address spaces (yield)", switch),
     ("map", "map and unmap a page", map),
+    ("derive", "derive a capability and give it up", derive),
     ("read", "4 KiB cached file read", read),
     ("stat", "stat of a file", stat),
     ("open", "open and close of a file", open),
@@ -133,7 +134,10 @@ const PRIORITY: u8 = 8;
 fn call(bench: &Bench, words: u64) -> Outcome<u64> {
     let queue = bench.account.create_queue(0).map_err(during("queue"))?;
     let _partner = bench.partner("answer", PRIORITY, &[("queue", &queue, Rights::RECEIVE)])?;
-    let request = Message { tag: Tag::new(0, 1), words: core::array::from_fn(|n| if (n as u64) < words { n as u64 + 7 } else { 0 }) };
+    let request = Message {
+        tag: Tag::new(0, 1),
+        words: core::array::from_fn(|n| if (n as u64) < words { n as u64 + 7 } else { 0 }),
+    };
     mean(bench, |_| {
         let reply = sys::call(queue.handle(), request).map_err(during("call"))?;
         if reply.words == request.words { Ok(()) } else { Err("the answer is not what was sent".into()) }
@@ -176,6 +180,11 @@ fn switch(bench: &Bench) -> Outcome<u64> {
 fn map(bench: &Bench) -> Outcome<u64> {
     let memory = bench.account.create_memory(1).map_err(during("memory"))?;
     mean(bench, |_| memory.memory().map(true).map(drop).map_err(during("map")))
+}
+
+fn derive(bench: &Bench) -> Outcome<u64> {
+    let queue = bench.account.create_queue(0).map_err(during("queue"))?;
+    mean(bench, |_| queue.derive(Rights::SEND, 0).map(drop).map_err(during("derive")))
 }
 
 /// A file of one page, read again and again.

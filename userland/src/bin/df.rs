@@ -24,7 +24,8 @@ fn run(program: &mut Program, given: &Given<'_>) -> Result<(), Stop> {
     };
     let used = info.blocks.saturating_sub(info.free_blocks);
     let percent = format!("{}%", (used * 100).div_ceil(info.blocks.max(1)));
-    let mut table = Table::new(&[Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Right, Align::Left]);
+    let mut table =
+        Table::new(&[Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Right, Align::Left]);
     let unit = if given.has('h') { "Size" } else { "1K-blocks" };
     table.row(["Filesystem", unit, "Used", "Available", "Use%", "Inodes free", "Mounted on"]);
     let inodes = format!("{}", info.free_inodes);

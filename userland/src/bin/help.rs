@@ -13,6 +13,8 @@ userland::program!(Accepts::operands(0, 1), run);
 const INTRODUCTION: &str = "\
 Commands are joined by ; && || | and &, files by < > >> 2> and 2>&1. Quote with '...', \"...\" and \\.
 $? is the last status, $NAME a variable. Tab completes, ^C stops the running command, ^D leaves.
+Status 1: it failed, 2: called wrongly, 126: no program, 127: not found, 128 and more: ended by a fault
+(132 instruction, 136 arithmetic, 137 memory, 139 address), by kill (143) or by ^C (130).
 NAME --help tells more about each.
 
 ";

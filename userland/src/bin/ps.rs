@@ -14,7 +14,14 @@ userland::program!(Accepts::operands(0, 0), run);
 
 fn run(program: &mut Program, _: &Given<'_>) -> Result<(), Stop> {
     let mut table = Table::new(&[
-        Align::Right, Align::Left, Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Right,
+        Align::Right,
+        Align::Left,
+        Align::Left,
+        Align::Right,
+        Align::Right,
+        Align::Right,
+        Align::Right,
+        Align::Right,
     ]);
     table.row(["PID", "NAME", "STATE", "THREADS", "PRIO", "KIB", "TIME", "STARTS"]);
     let supervisor = program.supervisor()?;

@@ -31,9 +31,8 @@ fn about(name: &str, error: SvcError) -> Stop {
 
 fn list(program: &mut Program) -> Result<(), Stop> {
     let supervisor = program.supervisor()?;
-    let mut table = Table::new(&[
-        Align::Left, Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Left,
-    ]);
+    let mut table =
+        Table::new(&[Align::Left, Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Left]);
     table.row(["NAME", "STATE", "PID", "RESTARTS", "UPTIME", "KIB", "LAST END"]);
     let mut first = 0;
     loop {
