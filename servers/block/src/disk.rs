@@ -56,6 +56,9 @@ impl Disk {
             self.idle_flushes.push(token);
             return Start::Begun { token, blocks: 0 };
         }
+        if !self.ring.has_room(0) {
+            return Start::Full;
+        }
         self.submit(Order::Flush, request, Vec::new(), None, 0)
     }
 
@@ -97,7 +100,8 @@ impl Disk {
                 self.parts.push(Part { token, request: *request, bounce });
                 Start::Begun { token, blocks }
             }
-            None => Start::Full,
+            // There was room, so the device cannot reach the memory.
+            None => Start::Failed(Fault::Io),
         }
     }
 

@@ -14,7 +14,9 @@ use virtio_drivers::{BufferDirection, Hal, PhysAddr};
 const PAGE: usize = PAGE_SIZE as usize;
 
 /// Pages of the DMA memory that are not for requests: the first holds what outlives the driver.
-pub const RESERVED: usize = 1;
+const RESERVED: usize = 1;
+/// Fewest pages that the queue, the requests' headers and the data of one request of the largest size fit in.
+const FEWEST: u64 = 32;
 
 struct Dma {
     mapping: Mapping,
@@ -38,6 +40,8 @@ pub enum Unfit {
     Sys(SysError),
     /// It is not contiguous.
     Scattered,
+    /// It has fewer pages than the driver needs.
+    TooSmall,
 }
 
 impl core::fmt::Display for Unfit {
@@ -45,6 +49,7 @@ impl core::fmt::Display for Unfit {
         match self {
             Unfit::Sys(error) => write!(f, "{error}"),
             Unfit::Scattered => f.write_str("it is not contiguous"),
+            Unfit::TooSmall => write!(f, "it is smaller than {} KiB", FEWEST * PAGE_SIZE / 1024),
         }
     }
 }
@@ -58,6 +63,9 @@ impl From<SysError> for Unfit {
 /// Maps the DMA memory. Its contents are as the predecessor left them.
 pub fn open(memory: Memory) -> Result<(), Unfit> {
     let pages = memory.pages()?;
+    if pages < FEWEST {
+        return Err(Unfit::TooSmall);
+    }
     let (physical, contiguous) = memory.physical(0)?;
     if contiguous < pages {
         return Err(Unfit::Scattered);

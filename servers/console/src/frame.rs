@@ -174,11 +174,14 @@ mod tests {
     #[test]
     fn the_decoder_knows_how_much_completes_what_has_begun() {
         let mut decoder = Decoder::default();
-        let needs: Vec<u64> = frame(STDIN, b"abc").into_iter().map(|byte| {
-            let needs = decoder.needs();
-            decoder.feed(byte);
-            needs
-        }).collect();
+        let needs: Vec<u64> = frame(STDIN, b"abc")
+            .into_iter()
+            .map(|byte| {
+                let needs = decoder.needs();
+                decoder.feed(byte);
+                needs
+            })
+            .collect();
         assert_eq!(needs, [4, 3, 2, 1, 3, 2, 1]);
     }
 

@@ -32,6 +32,9 @@ pub const READ_MAX: usize = frame::MAX_PAYLOAD;
 /// commit for every few bytes that a UART holds would be most of the work.
 const BATCH: u64 = vault::RECEIVED / 2;
 
+/// Most bytes that go to the UART at once: what its queue holds.
+const BURST: usize = 16;
+
 const CONTROL_C: u8 = 3;
 /// In the record of a write: what was accepted of it stops in the middle of a line.
 const IN_LINE: u64 = 1;
@@ -212,13 +215,16 @@ impl<C: Cells> Terminal<C> {
     }
 
     fn transmit(&mut self, uart: &mut impl Uart) -> bool {
-        let count = self.unsent().min(uart.room() as u64);
-        for _ in 0..count {
-            // The compiler puts nothing but the port access between the counting of the byte and its sending.
-            let byte = self.vault.send_next();
-            uart.send(byte);
+        let mut burst = [0; BURST];
+        let sent = self.vault.sent();
+        let count = self.unsent().min(uart.room() as u64).min(BURST as u64);
+        let Some(burst) = burst.get_mut(..count as usize).filter(|burst| !burst.is_empty()) else { return false };
+        self.vault.output(sent, burst);
+        for (counted, byte) in (sent + 1..).zip(burst) {
+            self.vault.count_sent(counted);
+            uart.send(*byte);
         }
-        count > 0
+        true
     }
 
     /// Gives received bytes their effect.

@@ -10,10 +10,11 @@
 //! 4. A counter grows by one store for each byte: of output *before* the byte is handed to the UART, of input *after*
 //!    the byte is in the ring. So a death takes with it at most the one byte that was between the UART and its counter;
 //!    no byte is sent twice, and none is received twice. (The UART cannot be asked whether it has taken a byte, so
-//!    one of the two must be possible, and a store next to the port access leaves one instruction for it.)
+//!    one of the two must be possible; the store stands right before the port access, so only a death between these two
+//!    instructions does it.)
 //! 5. Memory whose magic, pointer, checksum or numbers are wrong is discarded as a whole, never trusted.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -59,6 +60,7 @@ pub trait Cells {
 pub struct Mapped<'a>(pub &'a mut [u8]);
 
 impl Mapped<'_> {
+    #[inline(always)]
     fn word(bytes: &mut [u8]) -> Option<&mut AtomicU64> {
         AtomicU64::mut_from_bytes(bytes).ok()
     }
@@ -87,13 +89,14 @@ impl Cells for Mapped<'_> {
         u64::from_le_bytes(word)
     }
 
+    #[inline(always)]
     fn store(&mut self, at: usize, value: u64) {
         if let Some(word) = self.0.get_mut(at..at + 8).and_then(Self::word) {
             // Who looks at it next is the successor of this process, on this CPU's view of memory: the order of
             // instructions is all that counts, and the compiler may not move accesses across these fences.
-            core::sync::atomic::compiler_fence(Ordering::SeqCst);
-            word.store(value, Ordering::SeqCst);
-            core::sync::atomic::compiler_fence(Ordering::SeqCst);
+            compiler_fence(Ordering::SeqCst);
+            word.store(value, Ordering::Release);
+            compiler_fence(Ordering::SeqCst);
         }
     }
 }
@@ -157,12 +160,15 @@ impl<C: Cells> Vault<C> {
         self.cells.load(SENT_AT)
     }
 
-    /// Counts the next byte of output as handed over, and tells it. To be called right before it is handed over.
-    pub fn send_next(&mut self) -> u8 {
-        let position = self.sent();
-        let byte = self.byte(OUTPUT_RING_AT, OUTPUT, position);
-        self.cells.store(SENT_AT, position + 1);
-        byte
+    /// Copies output from `position` on.
+    pub fn output(&self, position: u64, into: &mut [u8]) {
+        self.get(OUTPUT_RING_AT, OUTPUT, position, into);
+    }
+
+    /// Says that `sent` bytes of output have been handed to the UART, the last of them right after this.
+    #[inline(always)]
+    pub fn count_sent(&mut self, sent: u64) {
+        self.cells.store(SENT_AT, sent);
     }
 
     /// How many bytes have been received.
@@ -179,7 +185,9 @@ impl<C: Cells> Vault<C> {
 
     /// The byte that was received at `position`.
     pub fn received_byte(&self, position: u64) -> u8 {
-        self.byte(RECEIVED_RING_AT, RECEIVED, position)
+        let mut byte = [0];
+        self.get(RECEIVED_RING_AT, RECEIVED, position, &mut byte);
+        byte[0]
     }
 
     /// Puts output at `position`, which lies behind the committed end.
@@ -194,10 +202,14 @@ impl<C: Cells> Vault<C> {
 
     /// Copies input from `position` on.
     pub fn input(&self, position: u64, into: &mut [u8]) {
-        let offset = (position % INPUT) as usize;
-        let (first, second) = into.split_at_mut(into.len().min(INPUT as usize - offset));
-        self.cells.read(INPUT_RING_AT + offset, first);
-        self.cells.read(INPUT_RING_AT, second);
+        self.get(INPUT_RING_AT, INPUT, position, into);
+    }
+
+    fn get(&self, ring: usize, size: u64, position: u64, into: &mut [u8]) {
+        let offset = (position % size) as usize;
+        let (first, second) = into.split_at_mut(into.len().min(size as usize - offset));
+        self.cells.read(ring + offset, first);
+        self.cells.read(ring, second);
     }
 
     fn put(&mut self, ring: usize, size: u64, position: u64, bytes: &[u8]) {
@@ -205,12 +217,6 @@ impl<C: Cells> Vault<C> {
         let (first, second) = bytes.split_at(bytes.len().min(size as usize - offset));
         self.cells.write(ring + offset, first);
         self.cells.write(ring, second);
-    }
-
-    fn byte(&self, ring: usize, size: u64, position: u64) -> u8 {
-        let mut byte = [0];
-        self.cells.read(ring + (position % size) as usize, &mut byte);
-        byte[0]
     }
 }
 
