@@ -9,7 +9,7 @@
 use crate::account::{Account, Purpose};
 use crate::kernel::Kernel;
 use crate::machine::Machine;
-use crate::mm::{Frame, FrameKind, Ref, SLOTS_PER_PAGE, SlotRef};
+use crate::mm::{Frame, FrameKind, Mm, Ref, SLOTS_PER_PAGE, SlotRef};
 use crate::process::Process;
 use crate::queue::Queue;
 use abi::{Handle, Kind, Rights, SysError};
@@ -34,6 +34,17 @@ pub struct Slot {
 }
 
 const PARENT: u32 = 1 << 31;
+
+impl Slot {
+    /// The queue that the capability here is about, and its badge, if `handle` names it and it has `right`.
+    #[inline(always)]
+    pub(crate) fn queue(&self, handle: Handle, right: Rights) -> Option<(Ref<Queue>, u64)> {
+        let fine = self.generation == handle.generation()
+            && self.kind == Kind::Queue as u8
+            && self.rights & right.bits() != 0;
+        if fine { Some((Ref::from_raw(self.object)?, self.badge)) } else { None }
+    }
+}
 
 /// Most pages of slots in a table: 131,072 slots, less the first of each page.
 const MAX_PAGES: u32 = 1024;
@@ -81,9 +92,28 @@ pub struct CapTable {
     pages: u32,
     /// Index of the first empty slot, 0 for none.
     free: u32,
+    /// Occupied slots that do not stay over a reset.
+    own: u32,
+    /// Occupied slots that do.
+    granted: u32,
 }
 
 impl CapTable {
+    /// The slot with this index.
+    #[inline(always)]
+    pub(crate) fn slot(&self, mm: &Mm, index: u32) -> Option<SlotRef> {
+        let page = index / SLOTS_PER_PAGE;
+        if page >= self.pages {
+            return None;
+        }
+        let frame = if page == 0 {
+            self.first?
+        } else {
+            Frame((mm.word(self.directory?, page as usize / 2) >> (32 * (page % 2))) as u32)
+        };
+        Some(SlotRef::of(frame, index % SLOTS_PER_PAGE))
+    }
+
     /// Number of pages of slots.
     pub fn pages(&self) -> u32 {
         self.pages
@@ -99,18 +129,8 @@ impl CapTable {
 pub const THE_MACHINE: u32 = 1;
 
 impl<M: Machine> Kernel<M> {
-    #[inline(always)]
     fn slot_at(&self, table: &CapTable, index: u32) -> Option<SlotRef> {
-        let page = index / SLOTS_PER_PAGE;
-        if page >= table.pages {
-            return None;
-        }
-        let frame = if page == 0 {
-            table.first?
-        } else {
-            Frame((self.mm.word(table.directory?, page as usize / 2) >> (32 * (page % 2))) as u32)
-        };
-        Some(SlotRef::of(frame, index % SLOTS_PER_PAGE))
+        table.slot(&self.mm, index)
     }
 
     /// The capability behind `handle` of `process`.
@@ -124,17 +144,6 @@ impl<M: Machine> Kernel<M> {
         let kind = Kind::from_raw(entry.kind.into()).ok_or(SysError::BadHandle)?;
         let rights = Rights::from_bits_truncate(entry.rights);
         Ok(Cap { object: entry.object, kind, rights, badge: entry.badge, slot })
-    }
-
-    /// The queue behind `handle`, and the badge, if the capability has `right`.
-    #[inline(always)]
-    pub(crate) fn queue_behind(&self, process: Ref<Process>, handle: Handle, right: Rights) -> Option<(Ref<Queue>, u64)> {
-        let slot = self.slot_at(&self.processes[process].caps_table, handle.index())?;
-        let entry = &self.slots[slot];
-        let fine = entry.generation == handle.generation()
-            && entry.kind == Kind::Queue as u8
-            && entry.rights & right.bits() != 0;
-        if fine { Some((Ref::from_raw(entry.object)?, entry.badge)) } else { None }
     }
 
     /// An empty slot of `process`, still in the list of empty ones.
@@ -194,7 +203,10 @@ impl<M: Machine> Kernel<M> {
     /// Marks a capability of `process` as one that stays when it is reset.
     pub(crate) fn keep(&mut self, process: Ref<Process>, handle: Handle) -> Result<(), SysError> {
         let cap = self.lookup(process, handle)?;
-        self.slots[cap.slot].granted = true;
+        if !core::mem::replace(&mut self.slots[cap.slot].granted, true) {
+            let table = &mut self.processes[process].caps_table;
+            (table.own, table.granted) = (table.own - 1, table.granted + 1);
+        }
         Ok(())
     }
 
@@ -209,7 +221,9 @@ impl<M: Machine> Kernel<M> {
         };
         let (index, slot) = self.vacant_slot(process)?;
         let handle = self.occupy(process, index, slot, cap.kind, cap.object, cap.rights & mask, badge);
-        self.slots[slot].granted = granted;
+        if granted {
+            self.keep(process, handle)?;
+        }
         let first = self.slots[cap.slot].child;
         self.slots[slot].next = first;
         self.slots[slot].prev = PARENT | cap.slot.raw();
@@ -226,7 +240,9 @@ impl<M: Machine> Kernel<M> {
     ) -> Handle {
         let entry = &mut self.slots[slot];
         let generation = entry.generation;
-        self.processes[process].caps_table.free = entry.child;
+        let table = &mut self.processes[process].caps_table;
+        table.free = entry.child;
+        table.own += 1;
         *entry = Slot {
             object,
             kind: kind as u8,
@@ -281,7 +297,7 @@ impl<M: Machine> Kernel<M> {
             return false;
         }
         *budget = budget.saturating_sub(1);
-        let Slot { object, kind, generation, next, prev, .. } = self.slots[slot];
+        let Slot { object, kind, granted, generation, next, prev, .. } = self.slots[slot];
         self.set_before(slot, next);
         if let Some(next) = SlotRef::from_raw(next) {
             self.slots[next].prev = prev;
@@ -302,6 +318,7 @@ impl<M: Machine> Kernel<M> {
             badge: 0,
         };
         table.free = index;
+        if granted { table.granted -= 1 } else { table.own -= 1 }
         let kind = Kind::from_raw(kind.into()).expect("the slot was occupied");
         if *self.roots(kind, object) == 0 {
             self.unreferenced(kind, object);
@@ -309,7 +326,7 @@ impl<M: Machine> Kernel<M> {
         true
     }
 
-    fn index_of(mm: &crate::mm::Mm, table: &CapTable, slot: SlotRef) -> u32 {
+    fn index_of(mm: &Mm, table: &CapTable, slot: SlotRef) -> u32 {
         if table.first == Some(slot.frame()) {
             return slot.position();
         }
@@ -354,6 +371,10 @@ impl<M: Machine> Kernel<M> {
     pub(crate) fn clear_table(&mut self, process: Ref<Process>, keep: bool, cursor: &mut u32, budget: &mut u32) -> bool {
         let table = self.processes[process].caps_table;
         while *cursor < table.pages * SLOTS_PER_PAGE {
+            let CapTable { own, granted, .. } = self.processes[process].caps_table;
+            if own == 0 && (keep || granted == 0) {
+                return true;
+            }
             if *budget == 0 {
                 return false;
             }

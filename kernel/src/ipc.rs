@@ -11,7 +11,7 @@ use crate::cap::Cap;
 use crate::event::Event;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
-use crate::mm::{Frame, FrameKind, Ref};
+use crate::mm::{Frame, FrameKind, Mm, Ref};
 use crate::process::Process;
 use crate::queue::{Incoming, Queue};
 use crate::schedule::Next;
@@ -53,6 +53,14 @@ impl CallIds {
     pub(crate) fn pages_paid(&self) -> u64 {
         self.pages_used() + self.reserve
     }
+    /// The thread with this number.
+    #[inline(always)]
+    pub(crate) fn thread(&self, mm: &Mm, number: u16) -> Option<Ref<Thread>> {
+        let frame = self.pages[(number / ENTRIES_PER_PAGE) as usize]?;
+        let entry = mm.word(frame, (number % ENTRIES_PER_PAGE) as usize);
+        if entry & FREE != 0 { None } else { Ref::from_raw(entry as u32) }
+    }
+
     /// Numbers ever given: they are below this.
     pub(crate) fn count(&self) -> u16 {
         self.count
@@ -103,9 +111,7 @@ impl<M: Machine> Kernel<M> {
     /// The thread with this number.
     #[inline]
     pub(crate) fn thread_numbered(&self, number: u16) -> Option<Ref<Thread>> {
-        let frame = self.calls.pages[(number / ENTRIES_PER_PAGE) as usize % 128]?;
-        let entry = self.mm.word(frame, (number % ENTRIES_PER_PAGE) as usize);
-        if entry & FREE != 0 { None } else { Ref::from_raw(entry as u32) }
+        self.calls.thread(&self.mm, number)
     }
 
     /// The caller behind a token that `process` holds.

@@ -179,7 +179,8 @@ impl<M: Machine> Kernel<M> {
             }
             Backing::Anonymous { frames: [0, ..], .. } => true,
             Backing::Anonymous { frames, deep } => {
-                let done = self.free_index(account, Frame(frames[0]), deep, budget);
+                let entries = if deep { pages.div_ceil(FAN as u64) } else { pages };
+                let done = self.free_index(account, Frame(frames[0]), deep, entries as u32, budget);
                 if done {
                     self.memories[memory].backing = Backing::Anonymous { frames: [0; DIRECT], deep };
                 }
@@ -188,9 +189,16 @@ impl<M: Machine> Kernel<M> {
         }
     }
 
-    fn free_index(&mut self, account: Ref<Account>, page: Frame, deep: bool, budget: &mut u32) -> bool {
-        for n in 0..FAN {
-            let entry = self.index_entry(page, n);
+    fn free_index(&mut self, account: Ref<Account>, page: Frame, deep: bool, entries: u32, budget: &mut u32) -> bool {
+        let mut n = 0;
+        while n < entries {
+            let both = self.mm.word(page, n as usize / 2);
+            if both == 0 {
+                n = (n / 2 + 1) * 2;
+                continue;
+            }
+            let entry = (both >> (32 * (n % 2))) as u32;
+            n += 1;
             if entry == 0 {
                 continue;
             }
@@ -198,14 +206,14 @@ impl<M: Machine> Kernel<M> {
                 return false;
             }
             if deep {
-                if !self.free_index(account, Frame(entry), false, budget) {
+                if !self.free_index(account, Frame(entry), false, FAN, budget) {
                     return false;
                 }
             } else {
                 self.sell(account, Frame(entry), Purpose::Contents);
                 *budget -= 1;
             }
-            self.set_index_entry(page, n, 0);
+            self.set_index_entry(page, n - 1, 0);
         }
         self.sell(account, page, Purpose::Other);
         true

@@ -254,7 +254,7 @@ impl Mm {
         kind == FrameKind::Content as u8 || kind == FrameKind::Archive as u8
     }
 
-    #[inline]
+    #[inline(always)]
     fn plain(&self, frame: Frame) -> *mut u8 {
         assert!(FrameKind::is_plain(self.kind_byte(frame)), "{frame:?} does not hold plain bytes");
         self.direct.address(frame.address()) as *mut u8
@@ -288,7 +288,7 @@ impl Mm {
     }
 
     /// Word `index` of a frame of plain bytes.
-    #[inline]
+    #[inline(always)]
     pub fn word(&self, frame: Frame, index: usize) -> u64 {
         assert!(index < PAGE / 8);
         // SAFETY: 1. As `bytes`. 2. The index lies in the page, checked above.
