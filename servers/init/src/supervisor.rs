@@ -152,17 +152,30 @@ impl Supervisor {
         let queue = self.queues.iter().find(|provided| provided.provider == Some(at)).map(|p| p.queue.queue());
         let (true, true, Some(queue)) = (is_due, self.table.state(at) == Some(&State::Running), queue) else { return };
         let answer = server::ping(queue, Some(sys::clock().saturating_add(PATIENCE)));
-        let (now, Some(watch)) = (sys::clock(), self.watches.get_mut(at)) else { return };
+        let now = sys::clock();
         match answer {
-            Err(SysError::TimedOut | SysError::OutcomeUnknown) => {
-                if watch.silent(now) {
+            // Who waits for another server is not hung: that one is asked as well, and no call waits for ever.
+            Err(SysError::TimedOut | SysError::OutcomeUnknown) if !self.waits_for_another(at) => {
+                let hung = self.watches.get_mut(at).is_some_and(|watch| watch.silent(now));
+                if hung {
                     self.log_own(&format!("{} does not answer any more and is ended", self.name(at)));
                     self.end(at);
                 }
             }
             // It answers; or it died of something, which its end event tells; or it waits for an answer of init's.
-            _ => watch.alive(now),
+            _ => {
+                if let Some(watch) = self.watches.get_mut(at) {
+                    watch.alive(now);
+                }
+            }
         }
+    }
+
+    /// Whether service `at` waits for a reply.
+    fn waits_for_another(&self, at: usize) -> bool {
+        const REPLY: u64 = 1;
+        let status = self.units.get(at).and_then(Option::as_ref).and_then(|unit| unit.status().ok());
+        status.is_some_and(|status| status.waiting == REPLY)
     }
 
     /// Ends the process of service `at`.
