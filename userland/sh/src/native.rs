@@ -30,6 +30,8 @@ const INTERRUPT: u64 = 2;
 const RESERVE: u64 = 192;
 /// Pages that a program gets, where they are there: 4 MiB.
 const QUOTA: u64 = 1024;
+/// Which part of what is left a program gets where that is less: so that ten run at once in 32 MiB.
+const SHARE: u64 = 6;
 /// Pages without which no program starts.
 const LEAST: u64 = 64;
 /// Bytes of the header with which every ELF file begins.
@@ -114,7 +116,7 @@ impl Native {
     fn quota(&self, is_shell: bool) -> Result<u64, NoStart> {
         let status = self.account.status().map_err(|error| NoStart::Failed(error.text().into()))?;
         let left = status.limit.saturating_sub(status.used).saturating_sub(RESERVE);
-        let pages = if is_shell { left / 2 } else { QUOTA.min(left / 4) };
+        let pages = if is_shell { left / 2 } else { QUOTA.min(left / SHARE) };
         if pages < LEAST {
             return Err(NoStart::Failed("out of memory: too many programs run".into()));
         }

@@ -12,7 +12,7 @@ use libipc::proto::directory::OpenFlags;
 use libipc::proto::info::{FileInfo, FileKind};
 use libipc::spawn::Image;
 use libipc::time::Instant;
-use libipc::{Account, Dir, File};
+use libipc::{Account, Dir, File, SysError};
 use sh::system::NoStart;
 
 /// Images that are kept.
@@ -70,7 +70,7 @@ impl Programs {
     /// Reads a file; where memory is short the images kept make room.
     fn read(&mut self, mut file: File, path: &str, account: Account) -> Result<Image, NoStart> {
         let read = match Image::read(&mut file, account) {
-            Err(FsError::Sys(libipc::SysError::NoMemory)) if !self.kept.is_empty() => {
+            Err(error) if is_shortage(&error) && !self.kept.is_empty() => {
                 self.forget();
                 Image::read(&mut file, account)
             }
@@ -95,9 +95,15 @@ impl Programs {
     }
 }
 
+/// Whether the account cannot pay: for the memory object at once, or for its pages when the file is written there.
+fn is_shortage(error: &FsError) -> bool {
+    matches!(error, FsError::Sys(SysError::NoMemory | SysError::BadLease))
+}
+
 fn refusal(path: &str, error: &FsError) -> NoStart {
     match error {
         FsError::NotFound | FsError::NotDirectory => NoStart::NotFound(reason(error).into()),
+        error if is_shortage(error) => NoStart::Failed(SysError::NoMemory.text().into()),
         FsError::Sys(error) => NoStart::Failed(String::from(error.text())),
         error => NoStart::Failed(format!("{path}: {}", reason(error))),
     }
