@@ -10,7 +10,7 @@
 //! 4. A counter grows by one store for each byte: of output *before* the byte is handed to the UART, of input *after*
 //!    the byte is in the ring. So a death takes with it at most the one byte that was between the UART and its counter;
 //!    no byte is sent twice, and none is received twice. (The UART cannot be asked whether it has taken a byte, so
-//!    one of the two must be possible; the store stands right before the port access, so only a death between these two
+//!    one of the two must be possible; the store stands right before the port access, so only a death within these few
 //!    instructions does it.)
 //! 5. Memory whose magic, pointer, checksum or numbers are wrong is discarded as a whole, never trusted.
 
