@@ -44,7 +44,7 @@ impl Files {
 
     /// The path from the root.
     pub fn absolute(&self, path: &str) -> String {
-        self.namespace.as_ref().map_or_else(|| path.into(), |namespace| crate::paths::absolute(namespace.pwd(), path))
+        self.namespace.as_ref().map_or_else(|| path.into(), |namespace| sh::path::absolute(namespace.pwd(), path))
     }
 
     /// What is known about it.

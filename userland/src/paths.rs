@@ -1,6 +1,6 @@
 //! Paths as text.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, string::String};
 
 /// The path of `name` in directory `base`.
 pub fn join(base: &str, name: &str) -> String {
@@ -35,20 +35,6 @@ pub fn parent(path: &str) -> &str {
     }
 }
 
-/// The absolute path of `path` seen from the absolute path `here`, without `.`, `..` and empty components.
-pub fn absolute(here: &str, path: &str) -> String {
-    let whole = join(here, path);
-    let mut parts: Vec<&str> = Vec::new();
-    for part in whole.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
-}
-
 /// Whether absolute path `inner` is `outer` or lies below it.
 pub fn lies_in(inner: &str, outer: &str) -> bool {
     inner.strip_prefix(outer.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -72,14 +58,6 @@ mod tests {
         ] {
             assert_eq!((file_name(path), parent(path)), (name, above), "{path}");
         }
-    }
-
-    #[test]
-    fn absolute_paths_have_no_dots() {
-        assert_eq!(absolute("/a/b", "../c/./d"), "/a/c/d");
-        assert_eq!(absolute("/a", "/x//y/"), "/x/y");
-        assert_eq!(absolute("/", "../../.."), "/");
-        assert_eq!(absolute("/a", ""), "/a");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Commands that change the shell itself.
 
 use crate::job::state_text;
+use crate::path::absolute;
 use crate::shell::{INTERRUPTED, Shell, Streams, remember};
 use crate::system::System;
 use crate::word::quoted;
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, string::String};
 
 /// The builtins, with what they do.
 pub const ALL: &[(&str, &str)] = &[
@@ -92,20 +93,6 @@ fn cd<S: System>(shell: &mut Shell<S>, operands: &[String], streams: &Streams<S>
         return Ok(print(shell, "cd", streams, &format!("{}\n", shell.here.clone())));
     }
     Ok(0)
-}
-
-/// The absolute path of `path` seen from `here`, without `.`, `..` and empty components.
-fn absolute(here: &str, path: &str) -> String {
-    let start = if path.starts_with('/') { "" } else { here };
-    let mut parts: Vec<&str> = Vec::new();
-    for part in start.split('/').chain(path.split('/')) {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 fn exit<S: System>(shell: &mut Shell<S>, operands: &[String]) -> Result<i32, Wrong> {

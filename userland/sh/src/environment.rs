@@ -22,3 +22,24 @@ pub fn extras(program: &str) -> &'static [Extra] {
         _ => &[],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_that_handle_files_get_nothing_more() {
+        for program in ["cat", "cp", "df", "echo", "ls", "mv", "rm", "sha256sum", "touch", "unheard-of", ""] {
+            assert!(extras(program).is_empty(), "{program}");
+        }
+    }
+
+    #[test]
+    fn only_kill_gets_the_jobs_and_only_a_shell_the_console() {
+        assert_eq!(extras("kill"), [Extra::Jobs]);
+        assert!(extras("sh").contains(&Extra::Shell));
+        for program in ["free", "poweroff", "ps", "reboot", "svc", "uptime"] {
+            assert_eq!(extras(program), [Extra::Supervisor], "{program}");
+        }
+    }
+}

@@ -7,7 +7,6 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
-mod environment;
 mod native;
 mod programs;
 mod stream;

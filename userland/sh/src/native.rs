@@ -1,18 +1,17 @@
 //! The system under the shell: processes, streams and directories over libipc.
 //!
 //! Invariants:
-//! 1. A program gets its arguments, its streams, its directories, an account of its own, and what [`crate::environment`]
+//! 1. A program gets its arguments, its streams, its directories, an account of its own, and what [`sh::environment`]
 //!    lists for it; nothing else.
 //! 2. Of its quota the shell keeps [`RESERVE`] pages back for itself, so that no job can starve it.
 //! 3. One event tells of every end and of ^C; who waits for it looks at all processes.
 
 use crate::LONGEST_SCRIPT;
-use crate::environment::{Extra, extras};
 use crate::programs::Programs;
 use crate::stream::{Kind, SharedStream, reason};
 use crate::terminal::Terminal;
 use alloc::{format, string::String, string::ToString, vec, vec::Vec};
-use libipc::abi::{FaultKind, ProcessState, ProcessStatus, layout};
+use libipc::abi::ProcessState;
 use libipc::proto::FsError;
 use libipc::proto::directory::OpenFlags;
 use libipc::proto::info::FileKind;
@@ -20,6 +19,9 @@ use libipc::proto::pipe::PipeClient;
 use libipc::proto::svc::Allowed;
 use libipc::spawn::{Child, Command, SpawnError};
 use libipc::{Account, Dir, File, Handle, OwnedHandle, Queue, Rights, Startup, Stream, SysError, sys};
+use sh::environment::{Extra, extras};
+use sh::fault;
+use sh::path::absolute;
 use sh::system::{End, Entry, Launch, Mode, NoStart, System, Wake};
 
 /// Bit of the event: a process has ended.
@@ -194,49 +196,6 @@ fn narrowed(handle: Handle, program: &str) -> (Rights, u64) {
     }
 }
 
-/// The status that stands for a fault: 128 and the number that the signal has elsewhere.
-fn fault_status(kind: FaultKind) -> i32 {
-    128 + match kind {
-        FaultKind::InvalidInstruction => 4,
-        FaultKind::Debug => 5,
-        FaultKind::Divide | FaultKind::FloatingPoint => 8,
-        FaultKind::NoMemory => 9,
-        FaultKind::Page | FaultKind::Protection => 11,
-        FaultKind::None | FaultKind::Other => 7,
-    }
-}
-
-/// A fault in words, with the place where it happened.
-fn fault_text(status: &ProcessStatus) -> String {
-    let fault = &status.fault;
-    let kind = FaultKind::from_raw(fault.kind);
-    let place = format!("(rip {:#x})", fault.registers.rip);
-    // Below a stack lies nothing: neither the page (bit 0 of the code) nor an instruction to be fetched (bit 4).
-    let no_page = fault.code & 0b1_0001 == 0;
-    let areas = layout::THREAD_AREAS..layout::USER_END;
-    match kind {
-        FaultKind::Page if no_page && areas.contains(&fault.address) => {
-            format!("stack overflow at {:#x} {place}", fault.address)
-        }
-        FaultKind::Page | FaultKind::NoMemory => format!("{} at {:#x} {place}", kind.text(), fault.address),
-        kind => format!("{} {place}", kind.text()),
-    }
-}
-
-/// The path without `.`, `..` and empty components.
-fn normal(here: &str, path: &str) -> String {
-    let start = if path.starts_with('/') { "" } else { here };
-    let mut parts: Vec<&str> = Vec::new();
-    for part in start.split('/').chain(path.split('/')) {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
-}
-
 impl System for Native {
     type Stream = SharedStream;
     type Process = Child;
@@ -294,7 +253,7 @@ impl System for Native {
         if launch.name.is_empty() {
             return Err(NoStart::NotFound("command not found".into()));
         }
-        let program = if is_path { normal(&self.here, launch.name) } else { format!("{BIN}{}", launch.name) };
+        let program = if is_path { absolute(&self.here, launch.name) } else { format!("{BIN}{}", launch.name) };
         let (start, path) = if is_path { (self.at(launch.name), launch.name) } else { (self.root, program.as_str()) };
         let image = self.programs.image(start, path, self.account).map_err(|why| match why {
             NoStart::NotFound(_) if !is_path => NoStart::NotFound("command not found".into()),
@@ -319,10 +278,7 @@ impl System for Native {
         match ProcessState::from_raw(status.state) {
             ProcessState::Empty | ProcessState::Running => None,
             ProcessState::Exited => Some(End::Exited(status.exit as i32)),
-            ProcessState::Faulted => {
-                let kind = FaultKind::from_raw(status.fault.kind);
-                Some(End::Faulted(fault_text(&status), fault_status(kind)))
-            }
+            ProcessState::Faulted => Some(End::Faulted(fault::text(&status.fault), fault::status(&status.fault))),
         }
     }
 
