@@ -59,7 +59,8 @@ impl<M: Machine> Kernel<M> {
         if let Some(thread) = self.events[event].waiter {
             let Wait::Signal(_, mask) = self.threads[thread].wait else { return };
             let hit = self.events[event].bits & mask;
-            if hit != 0 {
+            // What a thread that is stopped would get stays for the next incarnation.
+            if hit != 0 && self.runs(thread) {
                 self.events[event].bits &= !hit;
                 self.events[event].waiter = None;
                 self.wake(thread, Ok(hit));

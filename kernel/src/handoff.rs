@@ -84,7 +84,7 @@ impl<M: Machine> Kernel<M> {
         caller.holder = Some(holder);
         caller.ran += now.wrapping_sub(slice.started);
         target.wait = Wait::Nothing;
-        target.priority = target.base.max(caller.priority);
+        target.priority = target.priority.max(caller.priority);
         target.set_words(caller.words());
         let registers = &mut target.context.registers;
         (registers.rax, registers.rdi) = (0, badge);

@@ -166,10 +166,8 @@ impl<M: Machine> Kernel<M> {
         if length < 64 {
             return Err(ImageDefect::Truncated.into());
         }
-        let head = Frame::containing(self.commit(memory, start / PAGE_SIZE)?);
-        if !self.mm.holds_bytes(head) {
-            return Err(SysError::BadArgument.into());
-        }
+        let head = self.commit(memory, start / PAGE_SIZE)?;
+        let head = self.mm.content(head).ok_or(SysError::BadArgument)?;
         let image = Image::parse(&self.mm.bytes(head)[..length.min(PAGE_SIZE) as usize], length)?;
         for segment in &image.segments {
             self.load_segment(process, memory, start / PAGE_SIZE, segment)?;

@@ -15,7 +15,7 @@ use crate::mm::{Frame, FrameKind, Mm, Ref};
 use crate::process::Process;
 use crate::queue::{Incoming, Queue};
 use crate::schedule::Next;
-use crate::thread::{NEVER, Thread, Wait};
+use crate::thread::{FORWARDED, NEVER, Thread, Wait};
 use crate::trouble::Trouble;
 use abi::{CallFlags, Delivery, MAX_ATTEMPTS, Message, MessageId, SysError, Tag};
 
@@ -174,7 +174,7 @@ impl<M: Machine> Kernel<M> {
         self.become_server(receiver, queue);
         self.transfer(caller, receiver, tag);
         let target = &mut self.threads[receiver];
-        target.priority = target.base.max(priority);
+        target.priority = target.priority.max(priority);
         target.set_words(words);
         let registers = &mut target.context.registers;
         (registers.rax, registers.rdi) = (0, badge);
@@ -360,7 +360,7 @@ impl<M: Machine> Kernel<M> {
         }
         self.processes[process].held -= 1;
         let entry = &mut self.threads[caller];
-        (entry.badge, entry.attempts, entry.holder) = (cap.badge, 0, None);
+        (entry.badge, entry.attempts, entry.holder) = (cap.badge, FORWARDED, None);
         match receiver {
             Some(receiver) => {
                 self.deliver_call(caller, receiver, queue);
@@ -393,6 +393,12 @@ impl<M: Machine> Kernel<M> {
         self.receive_after(me, queue, flags, receiver)
     }
 
+    /// What a caller is told whose wait for delivery ends with `error`: if some server had the call before, nobody
+    /// knows what that has done.
+    pub(crate) fn undelivered(&self, caller: Ref<Thread>, error: SysError) -> SysError {
+        if self.threads[caller].attempts == 0 { error } else { SysError::OutcomeUnknown }
+    }
+
     /// A caller stops waiting for its answer other than by getting it.
     pub(crate) fn forget_holder(&mut self, caller: Ref<Thread>) {
         if let Some(holder) = self.threads[caller].holder.take() {
@@ -405,7 +411,7 @@ impl<M: Machine> Kernel<M> {
         let Wait::Answer(queue) = self.threads[caller].wait else { return };
         self.forget_holder(caller);
         let Thread { attempts, once, .. } = self.threads[caller];
-        let queue = queue.filter(|q| !self.queues[*q].doomed && !once && attempts < MAX_ATTEMPTS);
+        let queue = queue.filter(|q| !self.queues[*q].doomed && !once && attempts & !FORWARDED < MAX_ATTEMPTS);
         let Some(queue) = queue else {
             self.unblock(caller);
             return self.wake(caller, Err(SysError::ServerDied));

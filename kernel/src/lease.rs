@@ -76,8 +76,7 @@ impl<M: Machine> Kernel<M> {
             Some((physical, writable)) if writable || !write => physical,
             _ => self.touch(process, address, write, false)?,
         };
-        let frame = Frame::containing(physical);
-        self.mm.holds_bytes(frame).then_some(frame).ok_or(SysError::BadAddress)
+        self.mm.content(physical).ok_or(SysError::BadAddress)
     }
 
     /// Copies between two programs. On an error, of `from` or of `to`, earlier pages may have been copied.

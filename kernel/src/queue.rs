@@ -246,7 +246,7 @@ impl<M: Machine> Kernel<M> {
             }
             *budget -= 1;
             if let Some(thread) = self.queues[queue].callers.pop(&mut self.threads) {
-                self.wake(thread, Err(SysError::Closed));
+                self.wake(thread, Err(self.undelivered(thread, SysError::Closed)));
             } else if let Some(thread) = self.pop_receiver(queue) {
                 self.wake(thread, Err(SysError::Closed));
             } else if let Some(event) = self.queues[queue].bound {

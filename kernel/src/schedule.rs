@@ -262,6 +262,7 @@ impl<M: Machine> Kernel<M> {
         self.detach(thread);
         match wait {
             Wait::Answer(_) => self.wake(thread, Err(SysError::OutcomeUnknown)),
+            Wait::Delivery(_) => self.wake(thread, Err(self.undelivered(thread, SysError::TimedOut))),
             Wait::Clock => {
                 self.threads[thread].context.registers.rax = 0;
                 self.release(thread);

@@ -38,6 +38,9 @@ pub enum Wait {
 /// No deadline, as a tick.
 pub const NEVER: u64 = u64::MAX;
 
+/// In `attempts`: the call was passed on from the queue that it was first sent to. Above the bits that a tag tells.
+pub const FORWARDED: u8 = 0x80;
+
 /// One thread.
 pub struct Thread {
     /// Its registers while it is in the kernel.
@@ -72,7 +75,7 @@ pub struct Thread {
     pub call: u64,
     /// The badge of that call.
     pub badge: u64,
-    /// How often that call was delivered.
+    /// How often that call was delivered by its queue, and [`FORWARDED`].
     pub attempts: u8,
     /// Whether it may be delivered again.
     pub once: bool,

@@ -247,6 +247,14 @@ impl Mm {
         self.kinds.as_ptr()
     }
 
+    /// The frame at a physical address, if it holds bytes that programs may have mapped. Devices may lie beyond the
+    /// frames that have a number.
+    #[inline]
+    pub fn content(&self, physical: u64) -> Option<Frame> {
+        let frame = Frame(u32::try_from(physical >> 12).ok()?);
+        self.holds_bytes(frame).then_some(frame)
+    }
+
     /// Whether the frame holds plain bytes that programs may have mapped.
     #[inline]
     pub fn holds_bytes(&self, frame: Frame) -> bool {

@@ -6,15 +6,20 @@
 mod account;
 mod audit;
 mod elf;
+mod event;
+mod fault;
 mod fuzz;
+mod ipc;
+mod lease;
 mod reaper;
+mod recovery;
 
 use crate::fake::FakeMachine;
 use crate::kernel::Kernel;
 use crate::machine::{BootInfo, Entered, Exception, IrqLine, PhysRange, Resume};
 use crate::mm::{DirectMap, Frame, Mm, Ref};
 use crate::process::Process;
-use crate::thread::{Thread, Wait};
+use crate::thread::{NEVER, Thread, Wait};
 use abi::{
     CallFlags, CapDescriptor, Handle, LeaseAccess, LeaseDescriptor, MessagePage, PAGE_SIZE, Rights, SysError, Sysno,
     Tag, layout,
@@ -109,6 +114,28 @@ struct World {
     /// Number of the next message page.
     areas: u64,
     shared: bool,
+    way: Way,
+}
+
+/// Which path calls and replies take, where both could serve them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Whichever the kernel chooses.
+    Any,
+    /// The handoff wherever its other conditions hold.
+    Handoff,
+    /// The general path.
+    General,
+}
+
+/// Runs a test over both paths.
+fn both_ways(test: impl Fn(&mut World)) {
+    for way in [Way::Any, Way::Handoff, Way::General] {
+        let mut w = World::new();
+        w.way = way;
+        test(&mut w);
+        w.audit();
+    }
 }
 
 impl Drop for World {
@@ -177,7 +204,7 @@ impl World {
             account: layout::INIT_ACCOUNT,
             control: Handle::NONE,
         };
-        World { k, init: nobody, areas: 1, shared }
+        World { k, init: nobody, areas: 1, shared, way: Way::Any }
     }
 
     /// Lets the kernel work, and threads repeat interrupted calls, until a program runs or all wait.
@@ -210,8 +237,19 @@ impl World {
         let r = &mut thread.context.registers;
         (r.rax, r.rdi, r.rsi, r.r15) = (call.number | u64::from(call.flags.bits()) << 8, call.rdi, call.rsi, call.r15);
         r.rip = SITE + 2;
+        self.choose_way();
         let resume = self.k.syscall();
         self.settle(resume);
+    }
+
+    /// Makes the general conditions of the handoff true or false.
+    fn choose_way(&mut self) {
+        match self.way {
+            Way::Any => {}
+            Way::Handoff if self.k.slice.sweep == NEVER => self.k.slice.sweep = self.k.machine.now + SECOND,
+            Way::Handoff => {}
+            Way::General => self.k.ports_open = true,
+        }
     }
 
     /// The running threads yield until `thread` runs; what they had in their registers they find there again.
