@@ -208,9 +208,10 @@ fn run_job(job: &Job, machines: Option<(&Path, Duration)>) -> Result<Outcome> {
     command.args(&job.args).current_dir(workspace::root()).stdin(Stdio::null());
     let file = output.reopen()?;
     command.stdout(file.try_clone()?).stderr(file);
-    if let Some((images, _)) = machines {
-        command.env("TESSERA_IMAGES", images);
-    }
+    match machines {
+        Some((images, _)) => command.env("TESSERA_IMAGES", images),
+        None => command.env("LD_LIBRARY_PATH", rust_libraries()),
+    };
     let ended = run_within(&mut command, machines.map(|(_, deadline)| deadline))?;
     let text = String::from_utf8_lossy(&fs::read(output.path())?).into_owned();
     let (passed, mut failed) = results(&text);
@@ -230,6 +231,13 @@ fn run_job(job: &Job, machines: Option<(&Path, Duration)>) -> Result<Outcome> {
     let why = if ended.is_some() { "" } else { "timed out; " };
     println!("FAILED {} ({why}{seconds:.1} s)\n{}\nrepeat it with: {}", job.name, text.trim_end(), job.repeat);
     Ok(Outcome { passed, failed })
+}
+
+/// Where the tests of a procedural macro find the compiler's own libraries; cargo sets the same when it runs them.
+fn rust_libraries() -> PathBuf {
+    let output = Command::new("rustc").current_dir(workspace::root()).args(["--print", "sysroot"]).output();
+    let sysroot = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+    Path::new(&sysroot).join("lib")
 }
 
 /// Waits for a process to end: `Some(success)`, or `None` when the deadline passed and it was killed. Its machines die
