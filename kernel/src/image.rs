@@ -76,7 +76,7 @@ impl Image {
             return Err(ImageDefect::NotElf);
         }
         let elf = ElfFile::new(head).map_err(|_| ImageDefect::NotElf)?;
-        check_header(&elf.header, head.len())?;
+        check_header(&elf.header, head.len() as u64, length)?;
         let mut segments: Vec<Segment, MAX_SEGMENTS> = Vec::new();
         for n in 0..elf.header.pt2.ph_count() {
             let header = elf.program_header(n).map_err(|_| ImageDefect::HeadersTooFar)?;
@@ -103,7 +103,7 @@ impl Image {
 }
 
 /// The parser slices without checks of its own: everything that it would slice is checked here first.
-fn check_header(header: &Header<'_>, head: usize) -> Result<(), ImageDefect> {
+fn check_header(header: &Header<'_>, head: u64, length: u64) -> Result<(), ImageDefect> {
     let fits = header.pt1.class() == Class::SixtyFour && header.pt1.data() == Data::LittleEndian;
     if !fits || !matches!(header.pt2, HeaderPt2::Header64(_)) || header.pt2.machine().as_machine() != ElfMachine::X86_64 {
         return Err(ImageDefect::WrongMachine);
@@ -116,7 +116,10 @@ fn check_header(header: &Header<'_>, head: usize) -> Result<(), ImageDefect> {
         return Err(ImageDefect::SegmentCount);
     }
     let end = offset.checked_add(count as u64 * PROGRAM_HEADER as u64).ok_or(ImageDefect::HeadersTooFar)?;
-    if offset < 64 || end > head as u64 || offset % 8 != 0 {
+    if end > length {
+        return Err(ImageDefect::Truncated);
+    }
+    if offset < 64 || end > head || offset % 8 != 0 {
         return Err(ImageDefect::HeadersTooFar);
     }
     Ok(())

@@ -39,6 +39,7 @@ impl<M: Machine> Kernel<M> {
     /// What a supervisor may know of a process.
     pub(crate) fn status_of(&self, process: Ref<Process>) -> ProcessStatus {
         let entry = &self.processes[process];
+        let account = &self.accounts[entry.account_ref()];
         let first = entry.threads.map(|t| &self.threads[t]);
         let mut ran = entry.ran;
         let mut at = entry.threads;
@@ -61,7 +62,7 @@ impl<M: Machine> Kernel<M> {
             name: entry.name,
             threads: entry.thread_count.into(),
             priority: first.map_or(0, |t| t.base.into()),
-            pages: self.accounts[entry.account_ref()].used,
+            pages: account.used - account.lent,
             cpu_time: self.clock.duration(ran),
             waiting,
             fault: entry.fault,

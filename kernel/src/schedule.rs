@@ -277,7 +277,8 @@ impl<M: Machine> Kernel<M> {
             return Ok(NEVER);
         }
         let at = self.clock.ticks(self.message_word(thread, crate::transfer::DEADLINE_WORD));
-        if at <= self.machine.ticks() { Err(SysError::TimedOut) } else { Ok(at) }
+        // A deadline that never comes is one all the same: the patience of a call without any does not apply.
+        if at <= self.machine.ticks() { Err(SysError::TimedOut) } else { Ok(at.min(NEVER - 1)) }
     }
 
     /// Changes a thread's priority, wherever it waits.

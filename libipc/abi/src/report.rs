@@ -135,7 +135,7 @@ pub struct ProcessStatus {
     pub threads: u64,
     /// Base priority of its first thread.
     pub priority: u64,
-    /// Pages that its account has paid for.
+    /// Pages that its account has paid for, without those lent to child accounts.
     pub pages: u64,
     /// Time its threads have run, nanoseconds.
     pub cpu_time: u64,
