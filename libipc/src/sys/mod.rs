@@ -25,9 +25,20 @@ const fn number(call: Sysno, flags: CallFlags) -> u64 {
     call as u64 | (flags.bits() as u64) << 8
 }
 
+/// [`raw`] without its exceptions: a system call with these registers, whatever they mean.
+///
+/// # Safety
+/// What the call does to the memory of the program must be what Rust allows there: unmapping what is in use, mapping
+/// over it, or naming memory that is borrowed as the destination of a copy is not.
+#[allow(unsafe_code)]
+#[inline(always)]
+pub unsafe fn raw_unchecked(frame: Frame) -> Frame {
+    message(frame)
+}
+
 /// Registers of a message call, on entry and on return.
-#[derive(Clone, Copy)]
-pub(crate) struct Frame {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
     /// `rax`
     pub rax: u64,
     /// `rdi`

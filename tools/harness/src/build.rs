@@ -1,7 +1,8 @@
 //! Building: the kernel, the servers and programs, and the boot archive made of them.
 //!
 //! Cargo says what it built, so a new server or program is found without a list here: binaries of packages under
-//! `servers/` go into the boot archive when `system.toml` names them, those under `userland/` go to the disk's `/bin`.
+//! `servers/` go into the boot archive when `system.toml` names them, those under `userland/` go to the disk's `/bin`,
+//! but for the hostile ones, which only tests put on their disks.
 //! Files in the images directory are replaced whole, so that two builds at once do not see half of one another.
 
 use crate::{archive, description, elf, toolchain::Toolchain, workspace};
@@ -24,6 +25,9 @@ pub const BUILD_STD: [&str; 3] =
     ["-Zjson-target-spec", "-Zbuild-std=core,alloc,compiler_builtins", "-Zbuild-std-features=compiler-builtins-mem"];
 /// The supervisor's binary: always in the boot archive, and its first program.
 pub const INIT: &str = "init";
+
+/// The package of programs that attack the system, for tests.
+const HOSTILE: &str = "userland/hostile";
 
 /// What a machine boots from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,16 +56,26 @@ impl Images {
         Ok(built.insert(images).clone())
     }
 
+    /// The hostile programs, for tests.
+    pub fn hostile(&self) -> Result<Vec<PathBuf>> {
+        files(&self.kernel.with_file_name("test"))
+    }
+
     /// The images that an earlier build left in `directory`.
     pub fn find(directory: &Path) -> Result<Images> {
-        let programs =
-            fs::read_dir(directory.join("bin")).with_context(|| format!("no images in {}", directory.display()))?;
-        let mut programs = programs.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-        programs.sort();
+        let programs = files(&directory.join("bin"))?;
         let images = Images { kernel: directory.join("kernel"), archive: directory.join("boot.tar"), programs };
         ensure!(images.kernel.exists() && images.archive.exists(), "no images in {}", directory.display());
         Ok(images)
     }
+}
+
+/// The files of a folder of images, by name.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("no images in {}", folder.display()))?;
+    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    files.sort();
+    Ok(files)
 }
 
 /// A binary that cargo built.
@@ -85,7 +99,12 @@ pub fn build() -> Result<Images> {
     install(&kernel.file, &directory.join("kernel"))?;
     let servers: Vec<&Binary> = user.iter().filter(|binary| binary.folder.starts_with("servers")).collect();
     replace(&directory.join("boot.tar"), &boot_archive(&servers)?)?;
-    install_programs(&user, &directory.join("bin"))?;
+    let (hostile, programs): (Vec<&Binary>, Vec<&Binary>) = user
+        .iter()
+        .filter(|binary| binary.folder.starts_with("userland"))
+        .partition(|binary| binary.folder.starts_with(HOSTILE));
+    install_programs(&programs, &directory.join("bin"))?;
+    install_programs(&hostile, &directory.join("test"))?;
     Images::find(&directory)
 }
 
@@ -147,10 +166,9 @@ fn boot_archive(servers: &[&Binary]) -> Result<Vec<u8>> {
     archive::pack(&members)
 }
 
-fn install_programs(user: &[Binary], directory: &Path) -> Result<()> {
+fn install_programs(programs: &[&Binary], directory: &Path) -> Result<()> {
     fs::create_dir_all(directory)?;
-    let programs: Vec<&Binary> = user.iter().filter(|binary| binary.folder.starts_with("userland")).collect();
-    for program in &programs {
+    for program in programs {
         install(&program.file, &directory.join(&program.name))?;
     }
     for entry in fs::read_dir(directory)? {

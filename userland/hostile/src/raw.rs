@@ -11,7 +11,7 @@ use libipc::{Handle, SysError};
 pub fn call(rax: u64, rdi: u64, rsi: u64, r15: u64, words: [u64; 8]) -> Frame {
     // SAFETY: the attacks name as destinations only memory of their own that nothing borrows, memory that is not theirs
     //         (which the kernel must refuse), or their message page, which is reached by pointer alone.
-    unsafe { sys::raw(Frame { rax, rdi, rsi, r15, words }) }
+    unsafe { sys::raw_unchecked(Frame { rax, rdi, rsi, r15, words }) }
 }
 
 /// A system call by name, and its error.

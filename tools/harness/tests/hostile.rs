@@ -1,0 +1,34 @@
+//! The hostile suite: programs that attack the kernel and each other, each on its own, with a well-behaved server and its
+//! client beside. The list of attacks, with what must happen, is `userland/hostile/src/cases.rs`.
+
+use harness::{Disk, Images, Result, System, system::SCRATCH};
+use std::time::Duration;
+
+/// A disk with the hostile programs in /test.
+fn disk() -> Result<Disk> {
+    let disk = Disk::scratch(SCRATCH)?;
+    for program in Images::get()?.hostile()? {
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        disk.put(&program, &format!("/test/{name}"))?;
+    }
+    Ok(disk)
+}
+
+/// Runs some of the attacks, or all, and returns what was said.
+fn attack(which: &str) -> Result<String> {
+    let disk = disk()?;
+    let output = System::builder().disk(&disk).patience(Duration::from_secs(200)).exec(&format!("/test/hostile {which}"))?;
+    let text = output.text();
+    let wrong: Vec<&str> = text.lines().filter(|line| !line.starts_with("ok ")).collect();
+    assert_eq!(output.status, 0, "{}\n{}\n{}", wrong.join("\n"), output.error_text(), output.log);
+    Ok(text)
+}
+
+#[test]
+fn every_attack_is_refused_and_nobody_else_notices() -> Result<()> {
+    let text = attack("")?;
+    let held = text.lines().filter(|line| line.starts_with("ok ")).count();
+    assert!(held >= 100, "only {held} attacks were tried:\n{text}");
+    assert!(text.ends_with(&format!("{held} attacks, 0 wrong\n")), "{text}");
+    Ok(())
+}
