@@ -235,9 +235,8 @@ fn run_job(job: &Job, machines: Option<(&Path, Duration)>) -> Result<Outcome> {
 
 /// Where the tests of a procedural macro find the compiler's own libraries; cargo sets the same when it runs them.
 fn rust_libraries() -> PathBuf {
-    let output = Command::new("rustc").current_dir(workspace::root()).args(["--print", "sysroot"]).output();
-    let sysroot = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-    Path::new(&sysroot).join("lib")
+    let output = Command::new("rustc").current_dir(workspace::root()).args(["--print", "target-libdir"]).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().into()).unwrap_or_default()
 }
 
 /// Waits for a process to end: `Some(success)`, or `None` when the deadline passed and it was killed. Its machines die
