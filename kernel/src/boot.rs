@@ -132,7 +132,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn machine_info(boot: &BootInfo, frames: u64) -> MachineInfo {
-        let mut cmdline = [0; 512];
+        let mut cmdline = [0; abi::MAX_CMDLINE];
         let text = boot.cmdline.as_bytes();
         cmdline[..text.len()].copy_from_slice(text);
         MachineInfo {

@@ -128,7 +128,7 @@ pub struct BootInfo {
     /// The boot archive (tar), page-aligned start, exact end.
     pub archive: PhysRange,
     /// The kernel's command line.
-    pub cmdline: String<512>,
+    pub cmdline: String<{ abi::MAX_CMDLINE }>,
     /// Physical address of the ACPI root pointer, or 0.
     pub rsdp: u64,
     /// Ticks of the time-stamp counter per second.

@@ -33,7 +33,7 @@ fn machine_words(i: &MachineInfo) -> Words {
     head.into_iter().chain(text).collect()
 }
 
-const _: () = assert!(size_of::<MachineInfo>() == 8 * 7 + 512);
+const _: () = assert!(size_of::<MachineInfo>() == 8 * 7 + abi::MAX_CMDLINE);
 
 impl<M: Machine> Kernel<M> {
     /// What a supervisor may know of a process.

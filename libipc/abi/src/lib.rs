@@ -50,5 +50,8 @@ pub const PAGE_SIZE: u64 = 4096;
 /// Number of thread priorities; 0 is the lowest, `PRIORITIES - 1` the highest.
 pub const PRIORITIES: u8 = 32;
 
+/// Most bytes of the kernel's command line.
+pub const MAX_CMDLINE: usize = 960;
+
 /// How often a call is delivered to a server that dies of it before it is answered [`SysError::ServerDied`].
 pub const MAX_ATTEMPTS: u8 = 3;

@@ -200,7 +200,7 @@ pub struct MachineInfo {
     /// Bytes of `cmdline` that are used.
     pub cmdline_bytes: u64,
     /// The kernel's command line.
-    pub cmdline: [u8; 512],
+    pub cmdline: [u8; crate::MAX_CMDLINE],
 }
 
 const _: () = assert!(size_of::<Registers>() == 18 * 8);

@@ -10,7 +10,7 @@ use std::{
 /// `erms=off`: counts of guest instructions stay comparable (QEMU counts each step of `rep movsb`).
 const CPU: &str = "max,erms=off";
 /// QEMU's PVH loader keeps the kernel's command line in a buffer of this many bytes.
-const COMMAND_LINE: usize = 4096;
+const COMMAND_LINE: usize = 960;
 
 /// Where the guest's serial line leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

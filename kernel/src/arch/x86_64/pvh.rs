@@ -25,7 +25,7 @@ pub struct Handoff {
     /// The first module.
     pub archive: PhysRange,
     /// The command line.
-    pub cmdline: String<512>,
+    pub cmdline: String<{ abi::MAX_CMDLINE }>,
     /// Address of the ACPI root pointer, or 0.
     pub rsdp: u64,
 }
@@ -92,7 +92,7 @@ fn archive(memory: &impl Physical, count: u32, list: u64) -> Result<PhysRange, &
 }
 
 /// The zero-terminated command line at `at`; 0 is an empty one.
-fn text(memory: &impl Physical, at: u64) -> Result<String<512>, &'static str> {
+fn text(memory: &impl Physical, at: u64) -> Result<String<{ abi::MAX_CMDLINE }>, &'static str> {
     let mut text = String::new();
     if at == 0 {
         return Ok(text);
@@ -102,7 +102,7 @@ fn text(memory: &impl Physical, at: u64) -> Result<String<512>, &'static str> {
         match next.ok_or("the command line cannot be read")? {
             [0] => return Ok(text),
             [byte @ b' '..=b'~'] => {
-                text.push(char::from(*byte)).map_err(|_| "the command line is longer than 512 bytes")?;
+                text.push(char::from(*byte)).map_err(|_| "the command line is longer than 960 bytes")?;
             }
             _ => return Err("the command line has a byte that is no printable ASCII character"),
         }
