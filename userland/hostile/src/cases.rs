@@ -42,7 +42,7 @@ const fn faults(program: &'static str, argument: &'static str, must: &'static st
 }
 
 const fn memory(argument: &'static str, must: &'static str) -> Case {
-    faults("touch", argument, must, FaultKind::Page)
+    faults("reach", argument, must, FaultKind::Page)
 }
 
 /// Every case but the single instructions, which [`crate::cpu`] lists.
@@ -112,6 +112,6 @@ pub const CASES: &[Case] = &[
     memory("run-message", "the message page cannot be executed"),
     memory("write-startup", "startup pages cannot be written"),
     memory("below-stack", "below the stack is a guard page"),
-    faults("touch", "run-gap", "a non-canonical address cannot be executed", FaultKind::Protection),
-    faults("touch", "read-gap", "a non-canonical address cannot be read", FaultKind::Protection),
+    faults("reach", "run-gap", "a non-canonical address cannot be executed", FaultKind::Protection),
+    faults("reach", "read-gap", "a non-canonical address cannot be read", FaultKind::Protection),
 ];
