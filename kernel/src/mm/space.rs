@@ -64,6 +64,19 @@ impl Mm {
         unsafe { self.table(table).add(index % ENTRIES).read_volatile() }
     }
 
+    /// The first present entry of `table` in `from..to` (at most 512).
+    fn next_present(&self, table: Frame, from: usize, to: usize) -> Option<(usize, u64)> {
+        let entries = self.table(table);
+        for n in from..to.min(ENTRIES) {
+            // SAFETY: as `entry`; the table was checked once for all its entries.
+            let entry = unsafe { entries.add(n).read_volatile() };
+            if entry & Flags::PRESENT.bits() != 0 {
+                return Some((n, entry));
+            }
+        }
+        None
+    }
+
     #[inline]
     fn set_entry(&mut self, table: Frame, index: usize, value: u64) {
         // SAFETY: as `entry`, to write.
@@ -160,11 +173,10 @@ impl Mm {
                 }
                 table = Frame::containing(entry & ADDRESS);
             }
-            for n in index(at, 0)..ENTRIES {
-                if self.entry(table, n) & Flags::PRESENT.bits() != 0 {
-                    let found = at + (n - index(at, 0)) as u64 * PAGE_SIZE;
-                    return (found < end).then_some(found);
-                }
+            let first = index(at, 0);
+            let last = ENTRIES.min(first + (end - at).div_ceil(PAGE_SIZE) as usize);
+            if let Some((n, _)) = self.next_present(table, first, last) {
+                return Some(at + (n - first) as u64 * PAGE_SIZE);
             }
             at = (at / (PAGE_SIZE * 512) + 1) * PAGE_SIZE * 512;
         }
@@ -178,11 +190,9 @@ impl Mm {
     }
 
     fn free_below(&mut self, table: Frame, level: u32, entries: usize, budget: &mut u32, freed: &mut u32) -> bool {
-        for n in 0..entries {
-            let entry = self.entry(table, n);
-            if entry & Flags::PRESENT.bits() == 0 {
-                continue;
-            }
+        let mut next = 0;
+        while let Some((n, entry)) = self.next_present(table, next, entries) {
+            next = n + 1;
             if *budget == 0 {
                 return false;
             }
