@@ -2,17 +2,18 @@
 //!
 //! Invariants:
 //! 1. All RAM belongs to the root account, and the first program's process is paid by it.
-//! 2. The first program has exactly four capabilities, at the handles that `abi::layout` names.
+//! 2. The first program has exactly five capabilities, at the handles that `abi::layout` names.
 
 use crate::account::{Account, Purpose};
+use crate::first::FirstProgram;
 use crate::ipc::CallIds;
 use crate::kernel::Kernel;
+use crate::killpoint::KillPoints;
 use crate::machine::{BootInfo, Clock, Machine};
 use crate::memory::{Backing, Memory};
-use crate::mm::{DirectMap, Frame, Mm, Object, Pool, Protection, Ref, Slots};
+use crate::mm::{DirectMap, Frame, Mm, Object, Pool, Ref, Slots};
 use crate::process::Process;
 use crate::reaper::Reaper;
-use crate::region::PageRange;
 use crate::schedule::Slice;
 use crate::trouble::Trouble;
 use crate::wheel::Wheel;
@@ -20,8 +21,6 @@ use abi::{Kind, MachineInfo, PAGE_SIZE, PRIORITIES, SysError, layout};
 
 /// The first program's name in the boot archive.
 const FIRST: &str = "init";
-/// Pages of its stack.
-const STACK_PAGES: u64 = 32;
 /// Pages that stay with the kernel for the table of threads, which belongs to no program: 4,096 threads.
 const KERNEL_RESERVE: u64 = 8;
 
@@ -101,7 +100,9 @@ impl<M: Machine> Kernel<M> {
             current: None,
             loaded: None,
             ports_open: false,
+            kill_points,
             ready: Default::default(),
+            changed: false,
             slice: Slice::new(),
             wheel: Wheel::new(now),
             clock: Clock::new(boot.entry_tsc, boot.tsc_hz),
@@ -110,6 +111,7 @@ impl<M: Machine> Kernel<M> {
             irq_table: Self::empty_irq_table(),
             machine_caps: 0,
             next_process: 0,
+            first_program: None,
             first_process: None,
             last_process: None,
             kernel_root: boot.kernel_root,
@@ -166,34 +168,27 @@ impl<M: Machine> Kernel<M> {
         self.accounts[self.root].charge(Purpose::Other, KERNEL_RESERVE)?;
         let process = self.new_process(self.root, PRIORITIES - 1, name)?;
         self.grant_first(process, archive)?;
-        self.ensure_space(process)?;
-        let entry = self.load(process, archive, start, size).map_err(BootError::FirstProgram)?;
-        self.start_main_thread(process, entry)
+        let first = FirstProgram::new(process, archive, start, size);
+        self.start_program(&first).map_err(BootError::FirstProgram)?;
+        self.first_program = Some(first);
+        Ok(())
     }
 
     fn grant_first(&mut self, process: Ref<Process>, archive: Ref<Memory>) -> Result<(), BootError> {
         let root = self.root.raw();
+        let lasting = self.create(self.root, Memory::anonymous(layout::INIT_RECORD_PAGES, self.root))?;
         let grants = [
             (Kind::Process, process.raw(), layout::INIT_SELF),
             (Kind::Account, root, layout::INIT_ACCOUNT),
             (Kind::Machine, Self::MACHINE, layout::INIT_MACHINE),
             (Kind::Memory, archive.raw(), layout::INIT_ARCHIVE),
+            (Kind::Memory, lasting.raw(), layout::INIT_RECORD),
         ];
         for (kind, object, expected) in grants {
             let handle = self.insert_root(process, kind, object)?;
             assert_eq!(handle, expected, "the first program's handles are part of the ABI");
             self.keep(process, handle)?;
         }
-        Ok(())
-    }
-
-    fn start_main_thread(&mut self, process: Ref<Process>, entry: u64) -> Result<(), BootError> {
-        let account = self.processes[process].account_ref();
-        let stack = self.create(account, Memory::anonymous(STACK_PAGES, account))?;
-        let top = layout::THREAD_AREAS + layout::THREAD_AREA;
-        let range = PageRange::claim(top - STACK_PAGES * PAGE_SIZE, STACK_PAGES)?;
-        self.map(process, range, stack, 0, Protection::WRITE)?;
-        self.new_thread(process, entry, top, layout::THREAD_AREAS, 0, PRIORITIES - 1)?;
         Ok(())
     }
 }

@@ -179,6 +179,7 @@ impl<M: Machine> Kernel<M> {
         let registers = &mut target.context.registers;
         (registers.rax, registers.rdi) = (0, badge);
         (registers.rsi, registers.r15) = (tag.delivered(Delivery::Call, attempt).raw(), id);
+        self.delivered(receiver);
     }
 
     /// A thread received from `queue`: callers that wait there wait for it.
@@ -256,6 +257,7 @@ impl<M: Machine> Kernel<M> {
         let registers = &mut target.context.registers;
         (registers.rax, registers.rdi) = (0, badge);
         (registers.rsi, registers.r15) = (message.tag.delivered(Delivery::Post, 0).raw(), 0);
+        self.delivered(receiver);
     }
 
     /// Gives a receiver the bits of a bound event.
@@ -267,6 +269,7 @@ impl<M: Machine> Kernel<M> {
         let registers = &mut target.context.registers;
         (registers.rax, registers.rdi) = (0, badge);
         (registers.rsi, registers.r15) = (Tag::default().delivered(Delivery::Event, 0).raw(), 0);
+        self.delivered(receiver);
     }
 
     /// `Recv`.
@@ -289,8 +292,10 @@ impl<M: Machine> Kernel<M> {
     /// A server that owes no answer falls back to its own priority.
     fn settle_priority(&mut self, me: Ref<Thread>) {
         let process = self.threads[me].process.expect("a thread that runs has a process");
-        if self.processes[process].held == 0 {
-            self.threads[me].priority = self.threads[me].base;
+        let thread = &mut self.threads[me];
+        if self.processes[process].held == 0 && thread.priority != thread.base {
+            thread.priority = thread.base;
+            self.changed = true;
         }
     }
 

@@ -2,8 +2,10 @@
 
 use crate::account::Account;
 use crate::event::Event;
+use crate::first::FirstProgram;
 use crate::ipc::CallIds;
 use crate::irq::{Irq, IrqTable};
+use crate::killpoint::KillPoints;
 use crate::machine::{Clock, Context, Machine, MAX_IRQS, PhysRange};
 use crate::memory::Memory;
 use crate::mm::{Mm, Pool, Ref, Slots, StaleEntry};
@@ -38,9 +40,12 @@ pub struct Kernel<M> {
     pub(crate) current: Option<Ref<Thread>>,
     /// The process whose address space is loaded.
     pub(crate) loaded: Option<Ref<Process>>,
-    /// Whether that process has I/O ports open.
+    /// Whether that process has I/O ports open, or kill points are on: then there is no handoff.
     pub(crate) ports_open: bool,
     pub(crate) ready: PriorityQueue,
+    /// Since the present system call began, a thread became ready or stopped, a priority changed, or the reaper got
+    /// work: who runs next must be chosen anew.
+    pub(crate) changed: bool,
     pub(crate) slice: Slice,
     pub(crate) wheel: Wheel,
     pub(crate) clock: Clock,
@@ -49,11 +54,13 @@ pub struct Kernel<M> {
     pub(crate) irq_table: IrqTable,
     pub(crate) machine_caps: u32,
     pub(crate) next_process: u64,
+    pub(crate) first_program: Option<FirstProgram>,
     pub(crate) first_process: Option<Ref<Process>>,
     pub(crate) last_process: Option<Ref<Process>>,
     pub(crate) kernel_root: u64,
     pub(crate) ram: Vec<PhysRange, 32>,
     pub(crate) info: MachineInfo,
+    pub(crate) kill_points: KillPoints,
 }
 
 impl<M: Machine> Kernel<M> {

@@ -101,6 +101,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn submit(&mut self, job: Job) {
+        self.changed = true;
         match self.reaper.last.replace(job) {
             Some(last) => *self.next_job(last) = Some(job),
             None => self.reaper.first = Some(job),
@@ -184,6 +185,7 @@ impl<M: Machine> Kernel<M> {
             Phase::Threads => self.reap_threads(process, budget).then_some(Phase::Calls(0)),
             Phase::Calls(from) => match self.give_calls_back(process, from, budget) {
                 Some(at) => Some(Phase::Calls(at)),
+                None if self.is_first(process) => Some(Phase::Regions),
                 None => Some(Phase::Caps(0)),
             },
             Phase::Caps(mut cursor) => {
@@ -192,6 +194,10 @@ impl<M: Machine> Kernel<M> {
             }
             Phase::Regions => self.reap_regions(process, budget).then_some(Phase::Tables),
             Phase::Tables => self.reap_tables(process, budget).then_some(Phase::Objects),
+            Phase::Objects if self.is_first(process) => {
+                self.revive_first();
+                return Progress::Done;
+            }
             Phase::Objects if self.processes[process].dying.is_some_and(|d| d.reset) => {
                 let account = self.processes[process].account_ref();
                 return match self.reap_objects(account, Some(process), budget) {

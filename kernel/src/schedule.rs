@@ -58,6 +58,7 @@ impl<M: Machine> Kernel<M> {
 
     /// Acts on `next`: the only place where the running thread changes.
     pub(crate) fn choose(&mut self, next: Next) -> Resume {
+        self.strike_due();
         match (next, self.current) {
             (Next::Same | Next::Restart, Some(current)) => {
                 let running = self.runs(current);
@@ -123,7 +124,7 @@ impl<M: Machine> Kernel<M> {
             let space = self.processes[process].space.expect("a process that runs has an address space");
             self.machine.enter_space(space.0.address());
             self.machine.open_ports(&self.processes[process].ports);
-            self.ports_open = !self.processes[process].ports.is_empty();
+            self.ports_open = !self.processes[process].ports.is_empty() || self.kill_points.is_on();
             self.loaded = Some(process);
         }
         match self.threads[thread].context.entered {
@@ -221,6 +222,7 @@ impl<M: Machine> Kernel<M> {
     pub(crate) fn release(&mut self, thread: Ref<Thread>) {
         self.unblock(thread);
         self.ready.push(&mut self.threads, thread);
+        self.changed = true;
     }
 
     /// A thread that is in no list stops waiting and runs next.
@@ -241,6 +243,7 @@ impl<M: Machine> Kernel<M> {
 
     /// Takes a thread out of the list that it waits in, and undoes what its wait meant to others.
     pub(crate) fn detach(&mut self, thread: Ref<Thread>) {
+        self.changed = true;
         self.wheel.remove(&mut self.threads, thread);
         match core::mem::replace(&mut self.threads[thread].wait, Wait::Stopped) {
             Wait::Nothing if self.current == Some(thread) => {
@@ -283,6 +286,7 @@ impl<M: Machine> Kernel<M> {
 
     /// Changes a thread's priority, wherever it waits.
     pub(crate) fn set_priority(&mut self, thread: Ref<Thread>, priority: u8) {
+        self.changed = true;
         match self.threads[thread].wait {
             Wait::Nothing if self.current != Some(thread) => {
                 self.ready.remove(&mut self.threads, thread);

@@ -40,9 +40,10 @@ struct Request {
 }
 
 impl Request {
-    fn decode(r: &Registers) -> Result<Request, SysError> {
-        let number = Sysno::try_from(r.rax & 0xff)?;
-        let flags = u8::try_from(r.rax >> 8).ok().and_then(CallFlags::from_bits).ok_or(SysError::BadSyscall)?;
+    #[inline(always)]
+    fn decode(rax: u64, r: &Registers) -> Result<Request, SysError> {
+        let number = Sysno::try_from(rax & 0xff)?;
+        let flags = u8::try_from(rax >> 8).ok().and_then(CallFlags::from_bits).ok_or(SysError::BadSyscall)?;
         Ok(Request {
             number,
             flags,
@@ -64,11 +65,18 @@ impl<M: Machine> Kernel<M> {
         if let Some(resume) = self.handoff(me, raw) {
             return resume;
         }
-        self.threads[me].context.registers.rax = 0;
-        let answer = Request::decode(&Registers { rax: raw, ..self.threads[me].context.registers })
+        if self.kill_points.is_on() && self.entered(me, Some(raw)) {
+            return self.choose(Next::Same);
+        }
+        self.changed = false;
+        let registers = &mut self.threads[me].context.registers;
+        registers.rax = 0;
+        let answer = Request::decode(raw, registers)
             .map_err(Trouble::from)
             .and_then(|request| self.serve(me, &request));
         let next = match answer {
+            // Nobody else was touched: the thread goes on.
+            Ok(Next::Same) if !self.changed => return Resume::Thread(&self.threads[me].context),
             Ok(Next::Restart) => self.restart(me, raw),
             Ok(next) => next,
             Err(Trouble::Refuse(error)) => self.refuse(me, error),
@@ -153,6 +161,11 @@ impl<M: Machine> Kernel<M> {
                 self.give(me, [cap.kind as u64, cap.rights().bits().into(), cap.badge, size])
             }
 
+            Sysno::CapabilityNext => {
+                let (handle, next) = self.next_capability(process, r.words[0]);
+                self.give(me, [handle.raw(), next])
+            }
+
             Sysno::AccountCreate => self.account_create(me, cap(self, Kind::Account, Rights::CREATE)?, r.words[0]),
             Sysno::AccountDestroy => match cap(self, Kind::Account, Rights::DESTROY) {
                 // Made again after the teardown, the call finds its handle gone: that is its success.
@@ -195,10 +208,18 @@ impl<M: Machine> Kernel<M> {
                 if self.processes[target].state == ProcessState::Exited {
                     return Ok(Next::Same);
                 }
+                if target == process {
+                    self.end_on_order(process);
+                }
                 self.kill(target, false, r.words[0] as i32 as i64);
                 Ok(if target == process { Next::Same } else { self.await_teardown(me) })
             }
             Sysno::ProcessReset => self.process_reset(me, process, cap(self, Kind::Process, Rights::CONTROL)?.of()),
+
+            Sysno::ProcessRead => {
+                let target = cap(self, Kind::Process, Rights::CONTROL)?.of();
+                self.process_read(process, target, r)
+            }
 
             Sysno::ThreadCreate => self.thread_create(me, cap(self, Kind::Process, Rights::CONTROL)?.of(), r),
             Sysno::ThreadPriority => {
@@ -500,6 +521,19 @@ impl<M: Machine> Kernel<M> {
         Ok(self.await_teardown(me))
     }
 
+    /// Copies out of a stopped process.
+    fn process_read(&mut self, own: Ref<Process>, target: Ref<Process>, r: &Request) -> Answer {
+        let [from, to, length, ..] = r.words;
+        if length > MAX_COPY {
+            return Err(SysError::BadArgument.into());
+        }
+        self.stopped(target, &[ProcessState::Faulted])?;
+        let from = UserRange::claim(target, from, length).ok_or(SysError::BadAddress)?;
+        let to = UserRange::claim(own, to, length).ok_or(SysError::BadAddress)?;
+        self.copy_user(from, to).map_err(|_| SysError::BadAddress)?;
+        Ok(Next::Same)
+    }
+
     fn thread_create(&mut self, me: Ref<Thread>, target: Ref<Process>, r: &Request) -> Answer {
         let owner = self.threads[me].process.ok_or(SysError::BadState)?;
         let [entry, stack, message_at, argument, priority, ..] = r.words;
@@ -566,6 +600,7 @@ impl<M: Machine> Kernel<M> {
         target.thread_count += 1;
         target.state = ProcessState::Running;
         self.ready.push(&mut self.threads, thread);
+        self.changed = true;
         Ok(thread)
     }
 
@@ -688,6 +723,7 @@ impl<M: Machine> Kernel<M> {
         if !cap.rights().intersects(Rights::CONTROL | Rights::MAP) {
             return Err(SysError::MissingRights.into());
         }
+        self.report_kill_points(own);
         let target: Ref<Process> = cap.require(Kind::Process, Rights::empty())?.of();
         let ports: Ref<IoPorts> = self.lookup(own, r.second)?.require(Kind::IoPorts, Rights::USE)?.of();
         let range = self.ports[ports].range;

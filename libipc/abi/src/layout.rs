@@ -36,3 +36,7 @@ pub const INIT_ACCOUNT: crate::Handle = crate::Handle::new(2, 1);
 pub const INIT_MACHINE: crate::Handle = crate::Handle::new(3, 1);
 /// The memory of the boot archive: `READ`, `MAP` and `EXECUTE`.
 pub const INIT_ARCHIVE: crate::Handle = crate::Handle::new(4, 1);
+/// Memory that is zero at power-on and outlives the first program: `READ`, `WRITE` and `MAP`.
+pub const INIT_RECORD: crate::Handle = crate::Handle::new(5, 1);
+/// Its pages.
+pub const INIT_RECORD_PAGES: u64 = 128;

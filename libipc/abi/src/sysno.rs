@@ -19,7 +19,7 @@ bitflags::bitflags! {
 macro_rules! system_calls {
     ($( $(#[$doc:meta])* $name:ident = $number:literal, )*) => {
         /// A system call, by number.
-        #[repr(u64)]
+        #[repr(u8)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Sysno { $( $(#[$doc])* $name = $number, )* }
 
@@ -37,7 +37,12 @@ macro_rules! system_calls {
             type Error = SysError;
             #[inline]
             fn try_from(raw: u64) -> Result<Self, SysError> {
-                match raw { $($number => Ok(Sysno::$name),)* _ => Err(SysError::BadSyscall) }
+                const TABLE: [Option<Sysno>; 256] = {
+                    let mut table = [None; 256];
+                    $( table[$number] = Some(Sysno::$name); )*
+                    table
+                };
+                TABLE.get(raw as usize).copied().flatten().ok_or(SysError::BadSyscall)
             }
         }
     };
@@ -101,6 +106,11 @@ system_calls! {
     /// (Memory: pages; IoPorts: count; else 0).
     Inspect = 27,
 
+    /// Finds the caller's next capability: the first in at most 256 slots from index `w0` of its table on. Needs
+    /// nothing. Returns `w0` = its handle, or 0 where there is none among those, `w1` = the index to go on from, 0 where
+    /// there are no more slots. For a supervisor that has to find again what it has.
+    CapabilityNext = 28,
+
     /// Makes a child of account `rdi` with a quota of `w0` pages, lent by `rdi`. Needs `CREATE`. Returns `w0` = handle.
     /// Errors: `NoMemory`, `BadArgument`.
     AccountCreate = 32,
@@ -127,12 +137,16 @@ system_calls! {
     ProcessGrant = 42,
     /// Writes a [`crate::ProcessStatus`] of process `rdi` to the payload. Needs `INSPECT`.
     ProcessStatus = 43,
-    /// Ends process `rdi` with status `w0` as if it had called `Exit`. Needs `CONTROL`.
+    /// Ends process `rdi` with status `w0` as if it had called `Exit`. Needs `CONTROL`. The first program is started
+    /// again; what it does to itself by this call is no failure.
     ProcessKill = 44,
     /// Empties process `rdi` for its next incarnation, whatever state it is in: its threads and mappings go, every
     /// capability but those that were granted to it goes, every object that its account paid for goes. Needs
     /// `CONTROL`. Returns `w0` = the new incarnation number.
     ProcessReset = 45,
+    /// Copies `w2` bytes (at most 64 KiB) from address `w0` of process `rdi`, which has faulted, to the caller's address
+    /// `w1`. Needs `CONTROL`. Errors: `BadState` (it has not faulted), `BadAddress`.
+    ProcessRead = 46,
 
     /// Makes and starts a thread of process `rdi`. Needs `CONTROL`. `w0` = entry point, `w1` = stack pointer, `w2` =
     /// address of its message page, which the kernel makes and maps, `w3` = its `rdi`, `w4` = priority (at most the
