@@ -181,7 +181,9 @@ impl<M: Machine> Kernel<M> {
             (slot.generation, slot.child) = (1, table.free);
             table.free = page * SLOTS_PER_PAGE + n;
         }
-        self.slots[SlotRef::of(frame, 0)].object = process.raw();
+        // The header says whose page this is, and which.
+        let header = &mut self.slots[SlotRef::of(frame, 0)];
+        (header.object, header.badge) = (process.raw(), page.into());
         table.pages += 1;
         self.processes[process].caps_table = table;
         Ok(())
@@ -303,9 +305,10 @@ impl<M: Machine> Kernel<M> {
             self.slots[next].prev = prev;
         }
         let header = SlotRef::of(slot.frame(), 0);
-        let process = Ref::<Process>::from_raw(self.slots[header].object).expect("a page of slots has an owner");
+        let Slot { object: owner, badge: page, .. } = self.slots[header];
+        let process = Ref::<Process>::from_raw(owner).expect("a page of slots has an owner");
         let table = &mut self.processes[process].caps_table;
-        let index = Self::index_of(&self.mm, table, slot);
+        let index = page as u32 * SLOTS_PER_PAGE + slot.position();
         self.slots[slot] = Slot {
             object: 0,
             kind: 0,
@@ -324,17 +327,6 @@ impl<M: Machine> Kernel<M> {
             self.unreferenced(kind, object);
         }
         true
-    }
-
-    fn index_of(mm: &Mm, table: &CapTable, slot: SlotRef) -> u32 {
-        if table.first == Some(slot.frame()) {
-            return slot.position();
-        }
-        let directory = table.directory.expect("a slot outside the first page is in the directory");
-        let page = (1..table.pages)
-            .find(|p| (mm.word(directory, *p as usize / 2) >> (32 * (p % 2))) as u32 == slot.frame().0)
-            .expect("the table has the slot's page");
-        page * SLOTS_PER_PAGE + slot.position()
     }
 
     /// Removes descendants of `slot`, up to `budget` steps; `true` when none is left.
@@ -387,6 +379,24 @@ impl<M: Machine> Kernel<M> {
             *cursor += 1;
         }
         true
+    }
+
+    /// The first capability of `process` in its slots from `from` on, as far as a step of bounded length goes, and the
+    /// index to go on from; 0: there are no more slots.
+    pub(crate) fn next_capability(&self, process: Ref<Process>, from: u64) -> (Handle, u64) {
+        const STEP: u32 = 256;
+        let table = self.processes[process].caps_table;
+        let slots = table.pages * SLOTS_PER_PAGE;
+        let start = u32::try_from(from).unwrap_or(u32::MAX).min(slots);
+        let end = start.saturating_add(STEP).min(slots);
+        for index in start..end {
+            let Some(slot) = self.slot_at(&table, index).filter(|slot| slot.position() != 0) else { continue };
+            let Slot { kind, generation, .. } = self.slots[slot];
+            if kind != 0 {
+                return (Handle::new(index, generation), if index + 1 < slots { u64::from(index) + 1 } else { 0 });
+            }
+        }
+        (Handle::NONE, if end < slots { end.into() } else { 0 })
     }
 
     /// Frees the pages of an empty table.

@@ -194,11 +194,13 @@ impl<M: Machine> Kernel<M> {
         }
         let q = &mut self.queues[queue];
         let ring_turn = q.count > 0 && (q.ring_first || q.callers.is_empty());
-        q.ring_first = !ring_turn;
         if ring_turn {
+            q.ring_first = false;
             return self.ring_pop(queue).map(|(badge, message)| Incoming::Post(badge, message));
         }
-        self.queues[queue].callers.pop(&mut self.threads).map(Incoming::Call)
+        let caller = q.callers.pop(&mut self.threads)?;
+        q.ring_first = true;
+        Some(Incoming::Call(caller))
     }
 
     /// Adds a thread behind the others that wait to receive.

@@ -3,7 +3,8 @@
 //! Invariants:
 //! 1. The regions of a process are disjoint and stand in its list in ascending order.
 //! 2. A region lies inside the user half, and its pages inside its memory object.
-//! 3. A present page-table entry of the user half belongs to a region; message pages are regions too.
+//! 3. A present page-table entry of the user half belongs to a region, or is a thread's message page, which no region
+//!    overlaps.
 //! 4. A process has at most [`MAX_REGIONS`], so that a walk of the list is bounded.
 
 use crate::kernel::Kernel;
@@ -117,7 +118,7 @@ impl<M: Machine> Kernel<M> {
             return Err(SysError::BadArgument);
         }
         let before = self.region_before(process, range.end() - 1);
-        if before.is_some_and(|r| self.regions[r].end() > range.start) {
+        if before.is_some_and(|r| self.regions[r].end() > range.start) || self.has_message_page(process, range) {
             return Err(SysError::AddressInUse);
         }
         if self.processes[process].region_count == MAX_REGIONS {
@@ -158,6 +159,18 @@ impl<M: Machine> Kernel<M> {
         Ok(())
     }
 
+    /// Whether a thread of `process` has its message page in `range`.
+    fn has_message_page(&self, process: Ref<Process>, range: PageRange) -> bool {
+        let mut at = self.processes[process].threads;
+        while let Some(thread) = at {
+            if (range.start..range.end()).contains(&self.threads[thread].message_at) {
+                return true;
+            }
+            at = self.threads[thread].sibling_next;
+        }
+        false
+    }
+
     /// Removes all regions in `range`, up to `budget` pages; `true` when done. A region that reaches out of the range
     /// is refused before anything changes.
     pub(crate) fn unmap(
@@ -172,7 +185,7 @@ impl<M: Machine> Kernel<M> {
         while let Some(region) =
             self.region_before(process, range.end() - 1).filter(|r| self.regions[*r].start >= range.start)
         {
-            if !self.remove_region(region, budget) {
+            if *budget == 0 || !self.remove_region(region, budget) {
                 return Ok(false);
             }
         }

@@ -394,7 +394,7 @@ fn check_regions(k: &mut K, l: &Living) {
             let memory = r.memory.unwrap();
             assert!(r.offset + r.pages <= k.memories[memory].pages, "region invariant 2");
             *mapped.entry(memory.raw()).or_default() += 1;
-            for page in 0..r.pages.min(4096) {
+            for page in 0..r.pages.min(8192) {
                 if let Some(target) = k.page_of(memory, r.offset + page) {
                     present.insert(r.start + page * PAGE_SIZE, target);
                 }

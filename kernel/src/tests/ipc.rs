@@ -779,13 +779,14 @@ impl Model {
     fn receive(&mut self, server: usize, queue: usize) {
         let q = &mut self.queues[queue];
         let ring_turn = !q.ring.is_empty() && (q.ring_first || q.callers.is_empty());
-        q.ring_first = !ring_turn;
         if ring_turn {
+            q.ring_first = false;
             let word = q.ring.pop_front().unwrap();
             self.got[server] = Some(Got::Post { word, badge: 900 + queue as u64 });
         } else if q.callers.is_empty() {
             q.receivers.push_back(server);
         } else {
+            q.ring_first = true;
             let (client, call) = q.callers.remove(0);
             self.deliver(server, queue, client, call);
         }

@@ -5,14 +5,19 @@
 
 mod account;
 mod audit;
+mod cap;
 mod elf;
 mod event;
 mod fault;
+mod first;
 mod fuzz;
 mod ipc;
+mod killpoint;
 mod lease;
+mod memory;
 mod reaper;
 mod recovery;
+mod region;
 
 use crate::fake::FakeMachine;
 use crate::kernel::Kernel;
@@ -525,16 +530,16 @@ fn lend(start: u64, length: u64, access: LeaseAccess) -> LeaseDescriptor {
 }
 
 #[test]
-fn the_first_program_runs_with_four_capabilities_and_everything_is_accounted_for() {
+fn the_first_program_runs_with_five_capabilities_and_everything_is_accounted_for() {
     let mut w = World::new();
     let totals = w.audit();
-    assert_eq!(totals.capabilities, 4);
+    assert_eq!(totals.capabilities, 5);
     let init = w.init;
-    for (handle, kind) in [(1, 2), (2, 1), (3, 9), (4, 4)] {
+    for (handle, kind) in [(1, 2), (2, 1), (3, 9), (4, 4), (5, 4)] {
         let words = w.make(init, sys(Sysno::Inspect).on(Handle::new(handle, 1))).unwrap();
         assert_eq!(words[0], kind);
     }
-    assert_eq!(w.make(init, sys(Sysno::Inspect).on(Handle::new(5, 1))), Err(SysError::BadHandle));
+    assert_eq!(w.make(init, sys(Sysno::Inspect).on(Handle::new(6, 1))), Err(SysError::BadHandle));
 }
 
 #[test]

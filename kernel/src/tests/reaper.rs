@@ -95,10 +95,10 @@ fn a_kill_ends_a_process_in_every_state_and_everything_comes_back() {
     }
 }
 
-/// Init closes and destroys whatever it has beyond the first four capabilities.
+/// Init closes and destroys whatever it has beyond the first five capabilities.
 fn clean(w: &mut World) {
     let init = w.init;
-    for index in 5..127 {
+    for index in 6..127 {
         for generation in 1..60 {
             let handle = Handle::new(index, generation);
             let Ok(words) = w.make(init, sys(Sysno::Inspect).on(handle)) else { continue };
