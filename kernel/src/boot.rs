@@ -29,6 +29,8 @@ const KERNEL_RESERVE: u64 = 8;
 pub enum BootError {
     /// No RAM, or not enough for the frame table.
     NoRam,
+    /// This word of the command line, or its beginning, is not understood.
+    BadWord(heapless::String<64>),
     /// The boot archive has no member of this name.
     NoMember(&'static str),
     /// The first program was refused.
@@ -39,6 +41,7 @@ impl core::fmt::Display for BootError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             BootError::NoRam => f.write_str("not enough memory"),
+            BootError::BadWord(word) => write!(f, "`{word}` on the command line is not understood"),
             BootError::NoMember(name) => write!(f, "the boot archive has no member `{name}` (give one with -initrd)"),
             BootError::FirstProgram(Trouble::Malformed(defect)) => write!(f, "{FIRST}: {}", defect.text()),
             BootError::FirstProgram(trouble) => write!(f, "{FIRST}: {trouble:?}"),
@@ -77,6 +80,8 @@ pub fn find_member(archive: &impl Fn(u64) -> [u8; 512], length: u64, name: &str)
 impl<M: Machine> Kernel<M> {
     /// The kernel on this machine, with the first program ready to run.
     pub fn new(machine: M, boot: &BootInfo, direct: DirectMap) -> Result<Kernel<M>, BootError> {
+        let kill_points = KillPoints::parse(&boot.cmdline)
+            .map_err(|word| BootError::BadWord(word.chars().take(16).collect()))?;
         let mm = Mm::new(direct, &boot.free, boot.archive).ok_or(BootError::NoRam)?;
         let mut accounts = Pool::new(&mm);
         let mut mm = mm;

@@ -5,6 +5,8 @@
 //! 2. A slot's rights are a subset of those of the slot that it was derived from, at the time it was derived.
 //! 3. Every occupied slot is in exactly one list of siblings: the children of a slot, or the roots of its object.
 //! 4. A slot's generation rises whenever it is emptied, so an old handle names nothing.
+//! 5. A mapping that a capability made is a slot too, derived from that capability, in the table of the process that it
+//!    is mapped into. No handle names it, its badge is its region, and the two go together: so a revocation unmaps.
 
 use crate::account::{Account, Purpose};
 use crate::kernel::Kernel;
@@ -12,6 +14,7 @@ use crate::machine::Machine;
 use crate::mm::{Frame, FrameKind, Mm, Ref, SLOTS_PER_PAGE, SlotRef};
 use crate::process::Process;
 use crate::queue::Queue;
+use crate::region::Region;
 use abi::{Handle, Kind, Rights, SysError};
 
 /// One slot: 32 bytes. All zero is an empty slot of generation 0.
@@ -19,7 +22,7 @@ use abi::{Handle, Kind, Rights, SysError};
 #[derive(Clone, Copy, Debug)]
 pub struct Slot {
     pub(crate) object: u32,
-    /// [`Kind`], or 0 when empty.
+    /// [`Kind`], or 0 when empty; with [`MAPPING`], of a mapping.
     pub(crate) kind: u8,
     /// Stays when its process is reset.
     pub(crate) granted: bool,
@@ -34,6 +37,8 @@ pub struct Slot {
 }
 
 const PARENT: u32 = 1 << 31;
+/// In `Slot::kind`: the slot is a mapping.
+pub(crate) const MAPPING: u8 = 0x80;
 
 impl Slot {
     /// The queue that the capability here is about, and its badge, if `handle` names it and it has `right`.
@@ -264,7 +269,7 @@ impl<M: Machine> Kernel<M> {
         let Slot { prev, kind, object, .. } = self.slots[slot];
         match SlotRef::from_raw(prev & !PARENT) {
             None => {
-                let kind = Kind::from_raw(kind.into()).expect("the slot is occupied");
+                let kind = Kind::from_raw((kind & !MAPPING).into()).expect("the slot is occupied");
                 *self.roots(kind, object) = new;
             }
             Some(parent) if prev & PARENT != 0 => self.slots[parent].child = new,
@@ -295,10 +300,20 @@ impl<M: Machine> Kernel<M> {
     /// Empties a slot; what was derived from it becomes derived from its parent. Goes up to `budget` steps; `true` when
     /// done. The object dies with its last capability.
     pub(crate) fn delete(&mut self, slot: SlotRef, budget: &mut u32) -> bool {
+        if self.slots[slot].kind & MAPPING != 0 {
+            let region = Ref::from_raw(self.slots[slot].badge as u32).expect("invariant 5: a mapping has a region");
+            return self.remove_region(region, budget);
+        }
         if !self.promote_children(slot, budget) {
             return false;
         }
         *budget = budget.saturating_sub(1);
+        self.vacate(slot);
+        true
+    }
+
+    /// Empties a slot that has no children.
+    pub(crate) fn vacate(&mut self, slot: SlotRef) {
         let Slot { object, kind, granted, generation, next, prev, .. } = self.slots[slot];
         self.set_before(slot, next);
         if let Some(next) = SlotRef::from_raw(next) {
@@ -322,11 +337,10 @@ impl<M: Machine> Kernel<M> {
         };
         table.free = index;
         if granted { table.granted -= 1 } else { table.own -= 1 }
-        let kind = Kind::from_raw(kind.into()).expect("the slot was occupied");
+        let kind = Kind::from_raw((kind & !MAPPING).into()).expect("the slot was occupied");
         if *self.roots(kind, object) == 0 {
             self.unreferenced(kind, object);
         }
-        true
     }
 
     /// Removes descendants of `slot`, up to `budget` steps; `true` when none is left.
@@ -349,8 +363,7 @@ impl<M: Machine> Kernel<M> {
             self.promote_children(root, budget);
             if SlotRef::from_raw(self.slots[root].child).is_none() && *budget > 0 {
                 let last = self.slots[root].next == 0 && *self.roots(kind, object) == root.raw();
-                self.delete(root, budget);
-                if last {
+                if self.delete(root, budget) && last {
                     return true;
                 }
             }
@@ -392,7 +405,7 @@ impl<M: Machine> Kernel<M> {
         for index in start..end {
             let Some(slot) = self.slot_at(&table, index).filter(|slot| slot.position() != 0) else { continue };
             let Slot { kind, generation, .. } = self.slots[slot];
-            if kind != 0 {
+            if kind != 0 && kind & MAPPING == 0 {
                 return (Handle::new(index, generation), if index + 1 < slots { u64::from(index) + 1 } else { 0 });
             }
         }

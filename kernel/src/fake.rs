@@ -32,6 +32,8 @@ pub struct FakeMachine {
     pub vectors: VectorState,
     /// The kernel's log.
     pub log: Vec<u8>,
+    /// Why it was stopped.
+    pub halted: Option<String>,
 }
 
 /// Lines of its I/O APIC.
@@ -48,6 +50,7 @@ impl Default for FakeMachine {
             lines: BTreeMap::new(),
             vectors: VectorState::INITIAL,
             log: Vec::new(),
+            halted: None,
         }
     }
 }
@@ -94,6 +97,9 @@ impl Machine for FakeMachine {
     }
     fn log(&mut self, text: &[u8]) {
         self.log.extend_from_slice(text);
+    }
+    fn halt(&mut self, reason: &str) {
+        self.halted = Some(reason.to_owned());
     }
 }
 

@@ -5,6 +5,7 @@
 //! 2. Segments are disjoint by page, inside the user half, inside the file, and never writable and executable.
 //! 3. Read-only segments share the pages of the file's memory object; others are copied.
 
+use crate::cap::Cap;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::memory::Memory;
@@ -157,9 +158,10 @@ fn read_segment(header: &ProgramHeader<'_>, length: u64) -> Result<Option<Segmen
 
 impl<M: Machine> Kernel<M> {
     /// Loads the image at bytes `start..start + length` of `memory` into an empty process; returns its entry point.
-    /// What was mapped before an error stays until the process is reset.
+    /// What was mapped before an error stays until the process is reset. What is shared is mapped through `through`, the
+    /// capability to `memory`, where there is one.
     pub(crate) fn load(
-        &mut self, process: Ref<Process>, memory: Ref<Memory>, start: u64, length: u64,
+        &mut self, process: Ref<Process>, memory: Ref<Memory>, through: Option<Cap>, start: u64, length: u64,
     ) -> Result<u64, Trouble> {
         let bytes = self.memories[memory].pages * PAGE_SIZE;
         let inside = start.checked_add(length).is_some_and(|end| end <= bytes) && start % PAGE_SIZE == 0;
@@ -173,17 +175,21 @@ impl<M: Machine> Kernel<M> {
         let head = self.mm.content(head).ok_or(SysError::BadArgument)?;
         let image = Image::parse(&self.mm.bytes(head)[..length.min(PAGE_SIZE) as usize], length)?;
         for segment in &image.segments {
-            self.load_segment(process, memory, start / PAGE_SIZE, segment)?;
+            self.load_segment(process, memory, through, start / PAGE_SIZE, segment)?;
         }
         Ok(image.entry)
     }
 
     fn load_segment(
-        &mut self, process: Ref<Process>, file: Ref<Memory>, base: u64, segment: &Segment,
+        &mut self, process: Ref<Process>, file: Ref<Memory>, through: Option<Cap>, base: u64, segment: &Segment,
     ) -> Result<(), Trouble> {
         let range = PageRange::claim(segment.first_page(), segment.pages())?;
         if segment.is_shareable() {
-            self.map(process, range, file, base + segment.offset / PAGE_SIZE, segment.protection)?;
+            let offset = base + segment.offset / PAGE_SIZE;
+            match through {
+                Some(cap) => self.map_through(cap, process, range, offset, segment.protection)?,
+                None => drop(self.map(process, range, file, offset, segment.protection)?),
+            }
             return Ok(());
         }
         let account = self.processes[process].account_ref();

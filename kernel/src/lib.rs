@@ -11,11 +11,13 @@ pub mod event;
 #[cfg(test)]
 mod fake;
 pub mod fault;
+mod first;
 mod handoff;
 pub mod image;
 pub mod ipc;
 pub mod irq;
 pub mod kernel;
+pub mod killpoint;
 pub mod lease;
 pub mod machine;
 pub mod memory;

@@ -107,6 +107,8 @@ pub trait Machine {
     fn unmask_line(&mut self, gsi: u32);
     /// Writes to the kernel's log.
     fn log(&mut self, text: &[u8]);
+    /// Writes `reason` to the kernel's log and stops the machine, for good.
+    fn halt(&mut self, reason: &str);
 }
 
 /// A range of physical memory, in bytes.

@@ -7,10 +7,11 @@
 //!    overlaps.
 //! 4. A process has at most [`MAX_REGIONS`], so that a walk of the list is bounded.
 
+use crate::cap::Cap;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::memory::{Backing, Memory};
-use crate::mm::{FrameKind, Object, Protection, Ref};
+use crate::mm::{FrameKind, Object, Protection, Ref, SlotRef};
 use crate::process::Process;
 use abi::{PAGE_SIZE, SysError, layout};
 
@@ -39,6 +40,8 @@ pub struct Region {
     pub memory_next: Option<Ref<Region>>,
     /// Previous region of the memory object.
     pub memory_prev: Option<Ref<Region>>,
+    /// The slot that stands for it in the tree of capabilities; `None` where no capability made it.
+    pub slot: Option<SlotRef>,
 }
 
 impl Object for Region {
@@ -55,6 +58,7 @@ impl Object for Region {
             prev: None,
             memory_next: None,
             memory_prev: None,
+            slot: None,
         }
     }
 }
@@ -112,7 +116,7 @@ impl<M: Machine> Kernel<M> {
     /// Maps pages `offset..` of `memory` at `range`, which must be free. Pages appear when they are first touched.
     pub(crate) fn map(
         &mut self, process: Ref<Process>, range: PageRange, memory: Ref<Memory>, offset: u64, protection: Protection,
-    ) -> Result<(), SysError> {
+    ) -> Result<Ref<Region>, SysError> {
         let inside = offset.checked_add(range.pages).is_some_and(|end| end <= self.memories[memory].pages);
         if !inside {
             return Err(SysError::BadArgument);
@@ -142,6 +146,7 @@ impl<M: Machine> Kernel<M> {
             prev: before,
             memory_next,
             memory_prev: None,
+            slot: None,
         };
         let region = self.create(self.processes[process].account_ref(), region)?;
         match before {
@@ -156,7 +161,25 @@ impl<M: Machine> Kernel<M> {
         }
         self.memories[memory].regions = Some(region);
         self.processes[process].region_count += 1;
-        Ok(())
+        Ok(region)
+    }
+
+    /// Maps as `map` does, through a capability: what revokes it unmaps.
+    pub(crate) fn map_through(
+        &mut self, cap: Cap, process: Ref<Process>, range: PageRange, offset: u64, protection: Protection,
+    ) -> Result<(), SysError> {
+        let region = self.map(process, range, cap.of(), offset, protection)?;
+        match self.derive_mapping(cap, process, region) {
+            Ok(slot) => {
+                self.regions[region].slot = Some(slot);
+                Ok(())
+            }
+            Err(error) => {
+                // Nothing of it is present yet, so one step is enough.
+                self.remove_region(region, &mut 1);
+                Err(error)
+            }
+        }
     }
 
     /// Whether a thread of `process` has its message page in `range`.
@@ -194,7 +217,7 @@ impl<M: Machine> Kernel<M> {
 
     /// Removes a region and its page-table entries, up to `budget` of them; `true` when it is gone.
     pub(crate) fn remove_region(&mut self, region: Ref<Region>, budget: &mut u32) -> bool {
-        let Region { start, memory, process, next, prev, memory_next, memory_prev, .. } = self.regions[region];
+        let Region { start, memory, process, next, prev, memory_next, memory_prev, slot, .. } = self.regions[region];
         let end = self.regions[region].end();
         let process = process.expect("a region in use has a process");
         let memory = memory.expect("a region in use has a memory object");
@@ -229,7 +252,10 @@ impl<M: Machine> Kernel<M> {
         self.processes[process].region_count -= 1;
         self.destroy(self.processes[process].account_ref(), region);
         *budget = budget.saturating_sub(1);
-        self.memory_unreferenced(memory);
+        match slot {
+            Some(slot) => self.vacate(slot),
+            None => self.memory_unreferenced(memory),
+        }
         true
     }
 

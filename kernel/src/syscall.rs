@@ -183,11 +183,11 @@ impl<M: Machine> Kernel<M> {
 
             Sysno::ProcessCreate => self.process_create(me, cap(self, Kind::Account, Rights::CREATE)?.of(), r),
             Sysno::ProcessLoad => {
-                let memory = second(self, Kind::Memory, Rights::READ)?.of();
+                let memory = second(self, Kind::Memory, Rights::READ)?;
                 let target = cap(self, Kind::Process, Rights::CONTROL)?.of();
                 self.stopped(target, &[ProcessState::Empty])?;
                 self.ensure_space(target)?;
-                let entry = self.load(target, memory, r.words[0], r.words[1])?;
+                let entry = self.load(target, memory.of(), Some(memory), r.words[0], r.words[1])?;
                 self.give(me, [entry])
             }
             Sysno::ProcessGrant => {
@@ -668,7 +668,7 @@ impl<M: Machine> Kernel<M> {
         let mut how = Protection::empty();
         how.set(Protection::WRITE, wanted.contains(Rights::WRITE));
         how.set(Protection::EXECUTE, wanted.contains(Rights::EXECUTE));
-        self.map(target, range, memory.of(), offset, how)?;
+        self.map_through(memory, target, range, offset, how)?;
         Ok(Next::Same)
     }
 

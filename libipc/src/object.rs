@@ -108,6 +108,10 @@ impl Process {
     pub fn kill(self, status: i32) -> Result<(), SysError> {
         sys::process_kill(self.0, status)
     }
+    /// Copies out of it from `address` on, where it has faulted.
+    pub fn read(self, address: u64, into: &mut [u8]) -> Result<(), SysError> {
+        sys::process_read(self.0, address, into)
+    }
     /// Empties it for its next incarnation, whose number it returns.
     pub fn reset(self) -> Result<u64, SysError> {
         sys::process_reset(self.0)

@@ -88,9 +88,10 @@ impl<'a> Startup<'a> {
     pub const FIRST_PROGRAM: Startup<'static> = {
         const ARGS: &[u8] = b"\x04\0init";
         const HANDLES: &[u8] = b"\x04\0self\x01\0\0\0\x01\0\0\0\x07\0account\x02\0\0\0\x01\0\0\0\
-            \x07\0machine\x03\0\0\0\x01\0\0\0\x07\0archive\x04\0\0\0\x01\0\0\0";
+            \x07\0machine\x03\0\0\0\x01\0\0\0\x07\0archive\x04\0\0\0\x01\0\0\0\
+            \x06\0record\x05\0\0\0\x01\0\0\0";
         let args = Section { count: 1, bytes: ARGS };
-        Startup { args, handles: Section { count: 4, bytes: HANDLES }, ..Startup::EMPTY }
+        Startup { args, handles: Section { count: 5, bytes: HANDLES }, ..Startup::EMPTY }
     };
 
     /// Reads startup pages; `None` where they are malformed.

@@ -38,7 +38,7 @@ fn operands(number: Sysno) -> (Option<Kind>, Option<Kind>) {
         AccountCreate | AccountDestroy | AccountStatus | AccountProcess => (Some(Kind::Account), None),
         ProcessCreate => (Some(Kind::Account), Some(Kind::Event)),
         ProcessLoad | MemoryMap => (Some(Kind::Process), Some(Kind::Memory)),
-        ProcessStatus | ProcessKill | ProcessReset | ThreadCreate | MemoryUnmap => (Some(Kind::Process), None),
+        ProcessStatus | ProcessKill | ProcessReset | ProcessRead | ThreadCreate | MemoryUnmap => (Some(Kind::Process), None),
         ThreadPriority => (Some(Kind::Thread), None),
         MemoryCreate | QueueCreate | EventCreate => (Some(Kind::Account), None),
         MemoryPhysical | IrqCreate | PortsCreate => (Some(Kind::Machine), Some(Kind::Account)),

@@ -159,10 +159,24 @@ pub fn process_grant(process: Handle, handle: Handle, rights: Rights, badge: u64
     run(Sysno::ProcessGrant, process.raw(), handle.raw(), [rights.bits() as u64, badge, 0, 0]).map(made)
 }
 
+/// The caller's next capability, from index `from` of its table on, and the index to go on from, 0 at the end. `None`:
+/// there is none in the slots that were looked at.
+pub fn capability_next(from: u64) -> Result<(Option<Handle>, u64), SysError> {
+    let w = run(Sysno::CapabilityNext, 0, 0, [from, 0, 0, 0])?;
+    Ok(((w[0] != 0).then(|| made(w)), w[1]))
+}
+
 /// The state of a process.
 pub fn process_status(process: Handle) -> Result<ProcessStatus, SysError> {
     run(Sysno::ProcessStatus, process.raw(), 0, [0; 4])?;
     Ok(page::process_status())
+}
+
+/// Copies out of a process that has faulted.
+pub fn process_read(process: Handle, address: u64, into: &mut [u8]) -> Result<(), SysError> {
+    let to = into.as_mut_ptr().expose_provenance() as u64;
+    let words = [address, to, into.len() as u64, 0];
+    run(Sysno::ProcessRead, process.raw(), 0, words).map(drop)
 }
 
 /// Ends a process.

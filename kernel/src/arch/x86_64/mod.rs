@@ -118,4 +118,8 @@ impl Machine for X86 {
     fn log(&mut self, text: &[u8]) {
         log::write(text);
     }
+
+    fn halt(&mut self, reason: &str) {
+        panic::halt(reason)
+    }
 }

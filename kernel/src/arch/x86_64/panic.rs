@@ -35,6 +35,13 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     stop()
 }
 
+/// Says why the machine stops, and stops it. The kernel itself is in order.
+pub fn halt(reason: &str) -> ! {
+    let mut log = LastWords::take_over();
+    let _ = writeln!(log, "\nkernel: {reason}; the machine stops");
+    stop()
+}
+
 /// Ends the emulator if there is one around, and waits for ever otherwise.
 pub fn stop() -> ! {
     x86_64::instructions::interrupts::disable();

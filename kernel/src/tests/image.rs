@@ -1,0 +1,321 @@
+//! ELF images: what is refused, with which defect, and what is there when one was loaded.
+
+use super::elf::{DATA, DYNAMIC, Elf, INTERPRETER, LOAD, R, STACK, Segment, TEXT, TLS, W, X};
+use super::*;
+use crate::image::Image;
+use abi::{ImageDefect, ProcessState};
+use proptest::prelude::*;
+
+/// Reads the headers as the kernel does: the first page alone.
+fn parse(bytes: &[u8]) -> Result<Image, ImageDefect> {
+    // The kernel's view is a page, and so aligned.
+    let mut words = vec![0u64; 512];
+    let head = &bytes[..bytes.len().min(4096)];
+    for (word, part) in words.iter_mut().zip(head.chunks(8)) {
+        let mut eight = [0; 8];
+        eight[..part.len()].copy_from_slice(part);
+        *word = u64::from_ne_bytes(eight);
+    }
+    let (_, view, _) = bytemuck(&words);
+    Image::parse(&view[..head.len()], bytes.len() as u64)
+}
+
+/// The bytes of words.
+fn bytemuck(words: &[u64]) -> ((), Vec<u8>, ()) {
+    ((), words.iter().flat_map(|w| w.to_ne_bytes()).collect(), ())
+}
+
+fn defect(change: impl FnOnce(&mut Elf)) -> Option<ImageDefect> {
+    let mut elf = Elf::good();
+    change(&mut elf);
+    parse(&elf.bytes()).err()
+}
+
+#[test]
+fn a_good_image_is_read_as_it_is() {
+    let image = parse(&Elf::good().bytes()).unwrap();
+    assert_eq!((image.entry, image.segments.len()), (TEXT + 0x200, 2));
+    let data = image.segments[1];
+    assert_eq!((data.address, data.memory_size, data.offset, data.file_size), (DATA, 12_000, 0x2040, 3000));
+}
+
+#[test]
+fn each_defect_is_found_and_named() {
+    use ImageDefect::*;
+    let cases: Vec<(&str, ImageDefect, Box<dyn FnOnce(&mut Elf)>)> = vec![
+        ("a file shorter than a header", Truncated, Box::new(|e| e.length = 63)),
+        ("no file at all", Truncated, Box::new(|e| e.length = 0)),
+        ("another magic", NotElf, Box::new(|e| e.magic = *b"\x7fELG")),
+        ("no class", NotElf, Box::new(|e| e.class = 0)),
+        ("32 bits", WrongMachine, Box::new(|e| e.class = 1)),
+        ("big endian", WrongMachine, Box::new(|e| e.data = 2)),
+        ("ARM", WrongMachine, Box::new(|e| e.machine = 183)),
+        ("a shared object", NotExecutable, Box::new(|e| e.kind = 3)),
+        ("an object file", NotExecutable, Box::new(|e| e.kind = 1)),
+        ("a core dump", NotExecutable, Box::new(|e| e.kind = 4)),
+        ("no program headers", SegmentCount, Box::new(|e| e.count = Some(0))),
+        ("no loadable segment", SegmentCount, Box::new(|e| e.segments.retain(|s| s.kind != LOAD))),
+        ("empty segments alone", SegmentCount, Box::new(|e| e.segments.iter_mut().for_each(|s| (s.memory_size, s.file_size) = (0, 0)))),
+        ("headers of another size", SegmentCount, Box::new(|e| e.header_size = 32)),
+        ("too many segments", SegmentCount, Box::new(|e| {
+            e.segments = (0..17).map(|n| Segment { address: TEXT + n * 0x1000, file_size: 16, memory_size: 16, ..e.segments[0].clone() }).collect();
+        })),
+        ("headers beyond the first page", HeadersTooFar, Box::new(|e| e.headers_at = 4096)),
+        ("headers across the end of the first page", HeadersTooFar, Box::new(|e| e.headers_at = 4096 - 56)),
+        ("headers inside the file's header", HeadersTooFar, Box::new(|e| e.headers_at = 56)),
+        ("headers at an odd place", HeadersTooFar, Box::new(|e| e.headers_at = 68)),
+        ("headers at the end of the world", HeadersTooFar, Box::new(|e| e.headers_at = u64::MAX - 7)),
+        ("more headers than a page holds", HeadersTooFar, Box::new(|e| e.count = Some(u16::MAX))),
+        ("a writable and executable segment", WritableAndExecutable, Box::new(|e| e.segments[0].flags = R | W | X)),
+        ("a segment longer than the file", SegmentOutOfFile, Box::new(|e| e.segments[1].file_size = 3001)),
+        ("a segment behind the file", SegmentOutOfFile, Box::new(|e| e.segments[1].offset = 0x10_0040)),
+        ("a segment that wraps in the file", SegmentOutOfFile, Box::new(|e| e.segments[1].offset = u64::MAX - 0xfbf)),
+        ("more in the file than in memory", SegmentOutOfFile, Box::new(|e| e.segments[1].memory_size = 2999)),
+        ("a segment in the first page", SegmentAddress, Box::new(|e| e.segments[0].address = 0)),
+        ("a segment in the runtime's part", SegmentAddress, Box::new(|e| e.segments[1].address = layout::HEAP_START + 0x40)),
+        ("a segment that reaches there", SegmentAddress, Box::new(|e| e.segments[1].address = layout::HEAP_START - 0x1fc0)),
+        ("a segment of the kernel's", SegmentAddress, Box::new(|e| e.segments[1].address = 0xffff_8000_0000_0040)),
+        ("a segment that wraps", SegmentAddress, Box::new(|e| e.segments[1].address = u64::MAX - 0xfbf)),
+        ("a segment of 4 GiB", SegmentAddress, Box::new(|e| e.segments[1].memory_size = 4 << 30)),
+        ("a segment of all memory", SegmentAddress, Box::new(|e| e.segments[1].memory_size = u64::MAX)),
+        ("an odd alignment", SegmentAlignment, Box::new(|e| e.segments[0].align = 4097)),
+        ("address and offset that disagree", SegmentAlignment, Box::new(|e| e.segments[1].address += 8)),
+        ("segments on one page", SegmentOverlap, Box::new(|e| e.segments[1].address -= 0x1000)),
+        ("segments in descending order", SegmentOverlap, Box::new(|e| e.segments.swap(0, 1))),
+        ("an entry outside", BadEntry, Box::new(|e| e.entry = 0x1000)),
+        ("an entry in the data", BadEntry, Box::new(|e| e.entry = DATA)),
+        ("an entry behind the code", BadEntry, Box::new(|e| e.entry = TEXT + 5000)),
+        ("an interpreter", NeedsLinker, Box::new(|e| e.segments[2].kind = INTERPRETER)),
+        ("dynamic linking", NeedsLinker, Box::new(|e| e.segments[2].kind = DYNAMIC)),
+        ("thread-local storage", NeedsLinker, Box::new(|e| e.segments[2].kind = TLS)),
+    ];
+    let mut found = std::collections::BTreeSet::new();
+    for (what, expected, change) in cases {
+        assert_eq!(defect(change), Some(expected), "{what}");
+        found.insert(expected as u64);
+    }
+    assert_eq!(found.len(), 13, "every defect has its file");
+}
+
+#[test]
+fn what_is_unusual_but_sound_is_taken() {
+    assert_eq!(defect(|e| e.segments[2].kind = 0x7000_0000), None, "segments of unknown kinds are passed over");
+    assert_eq!(defect(|e| e.segments[0].align = 1), None);
+    assert_eq!(defect(|e| e.segments[0].align = 0), None);
+    assert_eq!(defect(|e| e.headers_at = 4096 - 3 * 56), None);
+    assert_eq!(defect(|e| e.segments[1].file_size = 0), None);
+    assert_eq!(defect(|e| e.entry = TEXT), None);
+    assert_eq!(defect(|e| e.segments.insert(0, Segment { kind: STACK, ..e.segments[2].clone() })), None);
+}
+
+/// Init puts a file into memory, loads it into a new process, and says what came of it.
+fn load(w: &mut World, file: &[u8], start: u64, length: u64) -> (Handle, Ref<Process>, Result<[u64; 8], SysError>) {
+    let pages = (file.len() as u64).div_ceil(PAGE_SIZE).max(1);
+    let memory = w.memory(pages);
+    let at = layout::MAP_START;
+    w.map(layout::INIT_SELF, memory, at, pages, Rights::READ | Rights::WRITE).unwrap();
+    w.poke(w.init.process, at, file).unwrap();
+    let account = w.account(100);
+    let (process, name) = w.process(account, None);
+    let outcome = w.make(w.init, sys(Sysno::ProcessLoad).on(process).with(memory).words(&[start, length]));
+    w.make(w.init, sys(Sysno::MemoryUnmap).on(layout::INIT_SELF).words(&[at, pages])).unwrap();
+    w.make(w.init, sys(Sysno::Close).on(memory)).unwrap();
+    (process, name, outcome)
+}
+
+#[test]
+fn a_loaded_image_is_there_byte_for_byte_with_the_protections_it_asked_for() {
+    let mut w = World::new();
+    let file = Elf::good().bytes();
+    let (_, name, outcome) = load(&mut w, &file, 0, file.len() as u64);
+    assert_eq!(outcome.unwrap()[0], TEXT + 0x200);
+    w.audit();
+    assert_eq!(w.peek(name, TEXT, 5000).unwrap(), file[..5000]);
+    assert_eq!(w.peek(name, DATA, 3000).unwrap(), file[0x2040..0x2040 + 3000]);
+    assert!(w.peek(name, DATA + 3000, 9000).unwrap().iter().all(|b| *b == 0), "the rest is zero");
+    assert_eq!(w.poke(name, TEXT, &[1]), None);
+    w.poke(name, DATA, &[1]).unwrap();
+    assert!(w.k.touch(name, TEXT, false, true).is_ok());
+    assert!(w.k.touch(name, DATA & !0xfff, false, true).is_err());
+    for outside in [TEXT - 1, TEXT + 0x2000, (DATA + 12_000).next_multiple_of(PAGE_SIZE)] {
+        assert_eq!(w.peek(name, outside, 1), None, "{outside:#x}");
+    }
+}
+
+#[test]
+fn two_processes_of_one_image_share_its_code_and_not_its_data() {
+    let mut w = World::new();
+    let file = Elf::good().bytes();
+    let memory = w.memory(3);
+    w.map(layout::INIT_SELF, memory, layout::MAP_START, 3, Rights::READ | Rights::WRITE).unwrap();
+    w.poke(w.init.process, layout::MAP_START, &file).unwrap();
+    let names = [0, 1].map(|_| {
+        let account = w.account(60);
+        let (process, name) = w.process(account, None);
+        w.make(w.init, sys(Sysno::ProcessLoad).on(process).with(memory).words(&[0, file.len() as u64])).unwrap();
+        name
+    });
+    let at = |w: &mut World, name, address| w.k.touch(name, address, false, false).unwrap();
+    assert_eq!(at(&mut w, names[0], TEXT), at(&mut w, names[1], TEXT));
+    w.poke(names[0], DATA, b"mine").unwrap();
+    assert_eq!(w.peek(names[1], DATA, 4).unwrap(), file[0x2040..0x2044]);
+    assert_eq!(w.peek(w.init.process, layout::MAP_START + 0x2040, 4).unwrap(), file[0x2040..0x2044]);
+    w.audit();
+}
+
+#[test]
+fn a_malformed_image_is_refused_with_its_defect_and_nothing_is_mapped() {
+    let mut w = World::new();
+    let mut elf = Elf::good();
+    elf.machine = 3;
+    let file = elf.bytes();
+    let (_, name, outcome) = load(&mut w, &file, 0, file.len() as u64);
+    assert_eq!(outcome, Err(SysError::BadImage));
+    let word = w.k.threads[w.init.thread].context.registers;
+    assert_eq!(w.k.processes[name].region_count, 0);
+    // The unmap and close that followed were granted, so the defect is looked for at once here.
+    assert_eq!(word.rax, 0);
+    let memory = w.memory(1);
+    let (process, _) = w.process(layout::INIT_ACCOUNT, None);
+    w.begin(w.init, sys(Sysno::ProcessLoad).on(process).with(memory).words(&[0, 64]));
+    assert_eq!(w.result(w.init), Err(SysError::BadImage));
+    assert_eq!(w.k.threads[w.init.thread].words()[0], ImageDefect::NotElf as u64);
+    w.audit();
+}
+
+#[test]
+fn a_file_is_loaded_from_a_page_boundary_inside_its_memory_alone() {
+    let mut w = World::new();
+    let file = [vec![0; 4096], Elf::good().bytes()].concat();
+    let length = file.len() as u64 - 4096;
+    let (_, name, outcome) = load(&mut w, &file, 4096, length);
+    assert_eq!(outcome.unwrap()[0], TEXT + 0x200);
+    assert_eq!(w.peek(name, DATA, 100).unwrap(), file[4096 + 0x2040..4096 + 0x2040 + 100]);
+    for (start, length) in [(1, length), (4096, 16 << 10), (u64::MAX - 4095, 4096), (0, u64::MAX), (1 << 20, 64)] {
+        let (_, _, outcome) = load(&mut w, &file, start, length);
+        assert_eq!(outcome, Err(SysError::BadArgument), "{start} {length}");
+    }
+    let (_, _, outcome) = load(&mut w, &file, 4096, 0);
+    assert_eq!(outcome, Err(SysError::BadImage));
+    w.audit();
+}
+
+#[test]
+fn loading_needs_control_the_right_to_read_and_a_process_without_threads() {
+    let mut w = World::new();
+    let file = Elf::good().bytes();
+    let (process, name, outcome) = load(&mut w, &file, 0, file.len() as u64);
+    outcome.unwrap();
+    let memory = w.memory(3);
+    let load = |process, memory| sys(Sysno::ProcessLoad).on(process).with(memory).words(&[0, 4096]);
+    let actor = w.actor(60);
+    let weak_process = w.grant(actor, process, Rights::all() - Rights::CONTROL, 0);
+    let weak_memory = w.grant(actor, memory, Rights::all() - Rights::READ, 0);
+    let (good_process, good_memory) = (w.grant(actor, process, Rights::CONTROL, 0), w.grant(actor, memory, Rights::READ, 0));
+    for call in [load(weak_process, good_memory), load(good_process, weak_memory)] {
+        assert_eq!(w.make(actor, call), Err(SysError::MissingRights));
+    }
+    let device = sys(Sysno::MemoryPhysical).on(layout::INIT_MACHINE).with(layout::INIT_ACCOUNT);
+    for start in [1 << 32, 1 << 44, (1 << 44) + (64 << 12)] {
+        let device = w.get(w.init, device.words(&[start, 3]));
+        assert_eq!(w.make(w.init, load(process, device)), Err(SysError::BadArgument), "a device is no file");
+    }
+    let running = w.actor(60);
+    assert_eq!(w.make(w.init, load(running.handle, memory)), Err(SysError::BadState));
+    assert_eq!(w.k.processes[name].state, ProcessState::Empty);
+    w.audit();
+}
+
+#[test]
+fn an_image_over_what_is_mapped_already_is_refused() {
+    let mut w = World::new();
+    let file = Elf::good().bytes();
+    let memory = w.memory(3);
+    w.map(layout::INIT_SELF, memory, layout::MAP_START, 3, Rights::READ | Rights::WRITE).unwrap();
+    w.poke(w.init.process, layout::MAP_START, &file).unwrap();
+    let account = w.account(60);
+    let (process, _) = w.process(account, None);
+    let load = sys(Sysno::ProcessLoad).on(process).with(memory).words(&[0, file.len() as u64]);
+    w.make(w.init, load).unwrap();
+    assert_eq!(w.make(w.init, load), Err(SysError::AddressInUse));
+    w.make(w.init, sys(Sysno::ProcessReset).on(process)).unwrap();
+    w.make(w.init, load).unwrap();
+    w.audit();
+}
+
+/// A segment of any shape, near enough to sense to get far.
+fn any_segment() -> impl Strategy<Value = Segment> {
+    let sizes = prop_oneof![0u64..0x3000, any::<u64>()];
+    let address = prop_oneof![(0u64..12).prop_map(|n| 0x3f_f000 + n * 0x800), any::<u64>()];
+    let kinds = prop_oneof![8 => Just(LOAD), 1 => Just(STACK), 1 => any::<u32>()];
+    (kinds, 0u32..8, prop_oneof![(0u64..6).prop_map(|n| n * 0x800), any::<u64>()], address, sizes.clone(), sizes, 0u64..4).prop_map(
+        |(kind, flags, offset, address, file_size, memory_size, align)| {
+            Segment { kind, flags, offset, address, file_size, memory_size, align: align * 2048 }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(cases(256))]
+    #[test]
+    fn no_bytes_panic_the_loader_and_what_it_takes_keeps_its_promises(
+        flips in proptest::collection::vec((0..300usize, any::<u8>()), 0..12),
+        length in prop_oneof![3 => Just(usize::MAX), 1 => 0usize..12_000],
+        segments in proptest::option::of(proptest::collection::vec(any_segment(), 1..5)),
+    ) {
+        let mut elf = Elf::good();
+        elf.segments = segments.unwrap_or(elf.segments);
+        let mut bytes = elf.bytes();
+        for (at, byte) in flips {
+            bytes[at] = byte;
+        }
+        bytes.truncate(length);
+        if let Ok(image) = parse(&bytes) {
+            let mut end = layout::USER_START;
+            for s in &image.segments {
+                prop_assert!(s.address & !0xfff >= end && s.file_size <= s.memory_size);
+                prop_assert!(s.offset + s.file_size <= bytes.len() as u64);
+                prop_assert!(!s.protection.contains(crate::mm::Protection::WRITE | crate::mm::Protection::EXECUTE));
+                prop_assert_eq!(s.address % PAGE_SIZE, s.offset % PAGE_SIZE);
+                end = (s.address + s.memory_size).next_multiple_of(PAGE_SIZE);
+            }
+            prop_assert!(end <= layout::HEAP_START);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(32))]
+    #[test]
+    fn any_image_is_loaded_exactly_or_refused(
+        flips in proptest::collection::vec((0..240usize, any::<u8>()), 0..3),
+        segments in proptest::option::of(proptest::collection::vec(any_segment(), 1..5)),
+    ) {
+        let mut elf = Elf::good();
+        elf.segments = segments.unwrap_or(elf.segments);
+        let mut file = elf.bytes();
+        flips.into_iter().for_each(|(at, byte)| file[at] = byte);
+        let mut w = World::new();
+        let before = w.audit();
+        let (process, name, outcome) = load(&mut w, &file, 0, file.len() as u64);
+        w.audit();
+        if outcome.is_ok() {
+            for s in parse(&file).unwrap().segments {
+                let wanted = &file[s.offset as usize..(s.offset + s.file_size) as usize];
+                prop_assert_eq!(&w.peek(name, s.address, wanted.len()).unwrap()[..], wanted);
+                if s.memory_size > s.file_size {
+                    let zeroes = w.peek(name, s.address + s.file_size, (s.memory_size - s.file_size).min(5000) as usize);
+                    prop_assert!(zeroes.unwrap().iter().all(|b| *b == 0));
+                }
+            }
+        }
+        let account = w.k.processes[name].account_ref();
+        w.make(w.init, sys(Sysno::Inspect).on(process)).unwrap();
+        let handle = (5..127).map(|n| Handle::new(n, 1)).find(|h| {
+            w.k.lookup(w.init.process, *h).is_ok_and(|c| c.kind == abi::Kind::Account && c.object == account.raw())
+        });
+        w.make(w.init, sys(Sysno::AccountDestroy).on(handle.unwrap())).unwrap();
+        let after = w.audit();
+        prop_assert_eq!(after.objects, before.objects);
+    }
+}
