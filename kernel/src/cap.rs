@@ -231,14 +231,30 @@ impl<M: Machine> Kernel<M> {
         if granted {
             self.keep(process, handle)?;
         }
-        let first = self.slots[cap.slot].child;
+        self.adopt(cap.slot, slot);
+        Ok(handle)
+    }
+
+    /// Makes `slot`, which is in no list, the first child of `parent`.
+    fn adopt(&mut self, parent: SlotRef, slot: SlotRef) {
+        let first = self.slots[parent].child;
         self.slots[slot].next = first;
-        self.slots[slot].prev = PARENT | cap.slot.raw();
+        self.slots[slot].prev = PARENT | parent.raw();
         if let Some(first) = SlotRef::from_raw(first) {
             self.slots[first].prev = slot.raw();
         }
-        self.slots[cap.slot].child = slot.raw();
-        Ok(handle)
+        self.slots[parent].child = slot.raw();
+    }
+
+    /// Notes that `region` of `process` was mapped through `cap` (invariant 5). Returns the mapping's slot.
+    pub(crate) fn derive_mapping(
+        &mut self, cap: Cap, process: Ref<Process>, region: Ref<Region>,
+    ) -> Result<SlotRef, SysError> {
+        let (index, slot) = self.vacant_slot(process)?;
+        self.occupy(process, index, slot, cap.kind, cap.object, Rights::empty(), region.raw().into());
+        self.slots[slot].kind |= MAPPING;
+        self.adopt(cap.slot, slot);
+        Ok(slot)
     }
 
     #[allow(clippy::too_many_arguments)]

@@ -65,10 +65,10 @@ impl<M: Machine> Kernel<M> {
         if let Some(resume) = self.handoff(me, raw) {
             return resume;
         }
-        if self.kill_points.is_on() && self.entered(me, Some(raw)) {
+        self.changed = self.kill_points.is_on();
+        if self.changed && self.entered(me, Some(raw)) {
             return self.choose(Next::Same);
         }
-        self.changed = false;
         let registers = &mut self.threads[me].context.registers;
         registers.rax = 0;
         let answer = Request::decode(raw, registers)

@@ -1,6 +1,7 @@
 //! The audit: walks every object from the root account and checks what the modules promise of it.
 
 use crate::account::Account;
+use crate::cap::MAPPING;
 use crate::fake::FakeMachine;
 use crate::kernel::Kernel;
 use crate::memory::{Backing, Memory};
@@ -206,7 +207,8 @@ fn check_capabilities(k: &mut K, l: &Living) -> usize {
         for slot in (1..SLOTS_PER_PAGE).map(|s| SlotRef::of(Frame(n), s)) {
             let entry = k.slots[slot];
             if entry.kind != 0 {
-                assert!(l.named.contains(&(entry.kind, entry.object)), "cap invariant 1: {entry:?} names the living");
+                let kind = entry.kind & !MAPPING;
+                assert!(l.named.contains(&(kind, entry.object)), "cap invariant 1: {entry:?} names the living");
                 occupied.insert(slot.raw());
             }
         }
@@ -225,7 +227,12 @@ fn walk_siblings(k: &K, head: u32, before: u32, what: (u8, u32), rights: u16, se
     while let Some(slot) = SlotRef::from_raw(at) {
         let entry = k.slots[slot];
         assert!(seen.insert(at), "cap invariant 3: a slot is in one list only");
-        assert_eq!((entry.kind, entry.object), what, "a tree is about one object");
+        assert_eq!((entry.kind & !MAPPING, entry.object), what, "a tree is about one object");
+        if entry.kind & MAPPING != 0 {
+            let region = Ref::<crate::region::Region>::from_raw(entry.badge as u32).unwrap();
+            assert_eq!(k.regions[region].slot, Some(slot), "cap invariant 5: a mapping's slot and its region go together");
+            assert_eq!(entry.child, 0, "nothing is derived from a mapping");
+        }
         assert_eq!(entry.prev, prev, "cap invariant 3: links agree");
         assert_eq!(entry.rights & !rights, 0, "cap invariant 2: rights only shrink");
         assert!(entry.generation > 0);
@@ -389,6 +396,10 @@ fn check_regions(k: &mut K, l: &Living) {
         let mut present = BTreeMap::new();
         while let Some(region) = at {
             let r = &k.regions[region];
+            if let Some(slot) = r.slot {
+                let entry = &k.slots[slot];
+                assert!(entry.kind & MAPPING != 0 && entry.badge == u64::from(region.raw()), "cap invariant 5");
+            }
             assert!(r.start >= end && r.end() <= abi::layout::USER_END, "region invariants 1 and 2");
             assert_eq!((r.prev, r.process), (prev, Some(*process)));
             let memory = r.memory.unwrap();
