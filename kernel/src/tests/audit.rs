@@ -219,7 +219,8 @@ fn check_capabilities(k: &mut K, l: &Living) -> usize {
         walk_siblings(k, head, 0, (*kind, *object), Rights::all().bits(), &mut seen);
     }
     assert_eq!(seen, occupied, "cap invariant 3: every occupied slot is in one list");
-    occupied.len()
+    let slots = occupied.iter().filter_map(|slot| SlotRef::from_raw(*slot));
+    slots.filter(|slot| k.slots[*slot].kind & MAPPING == 0).count()
 }
 
 fn walk_siblings(k: &K, head: u32, before: u32, what: (u8, u32), rights: u16, seen: &mut BTreeSet<u32>) {
