@@ -37,7 +37,7 @@ pub const USER_DATA: u16 = 0x18 | 3;
 pub const USER_CODE: u16 = 0x20 | 3;
 
 /// Bytes of a processor's kernel stack.
-const KERNEL_STACK: usize = 32 * 1024;
+const KERNEL_STACK: usize = 64 * 1024;
 
 /// The stacks of a processor. Each grows down; the first thing below the kernel stack is the guard page.
 #[repr(C, align(4096))]
