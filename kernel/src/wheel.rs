@@ -34,8 +34,8 @@ impl Wheel {
         if deadline == NEVER {
             return;
         }
-        let unit = (deadline >> UNIT).saturating_add(1).max(self.now + 1);
-        let level = (unit ^ self.now).ilog2() as usize / 6;
+        let unit = ((deadline >> UNIT) + 1).max(self.now);
+        let level = (unit ^ self.now | 1).ilog2() as usize / 6;
         if level >= LEVELS {
             return;
         }
@@ -80,13 +80,19 @@ impl Wheel {
         while let Some(due) = self.next().filter(|due| *due <= now) {
             let level = self.bitmaps.iter().position(|b| *b != 0)?;
             let n = self.bitmaps[level].trailing_zeros() as usize;
-            let thread = self.heads[level][n].expect("invariant: a set bit has a thread");
             self.now = self.now.max(due >> UNIT);
-            self.remove(threads, thread);
-            if threads[thread].deadline >> UNIT < self.now {
+            if level == 0 {
+                let thread = self.heads[0][n].expect("a set bit has a thread");
+                self.remove(threads, thread);
                 return Some(thread);
             }
-            self.add(threads, thread);
+            // Invariant 1: the slot has begun, so its threads differ from `now` in lower groups, all of them.
+            self.bitmaps[level] &= !(1 << n);
+            let mut next = self.heads[level][n].take();
+            while let Some(thread) = next {
+                next = threads[thread].timer_next;
+                self.add(threads, thread);
+            }
         }
         if self.bitmaps.iter().all(|b| *b == 0) {
             self.now = self.now.max(now >> UNIT);

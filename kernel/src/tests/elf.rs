@@ -102,7 +102,7 @@ impl Elf {
             for word in [s.offset, s.address, s.address, s.file_size, s.memory_size, s.align] {
                 header.extend(word.to_le_bytes());
             }
-            put(&mut out, self.headers_at.wrapping_add(n as u64 * 56), &header);
+            put(&mut out, self.headers_at.saturating_add(n as u64 * 56), &header);
         }
         out
     }

@@ -65,7 +65,7 @@ fn each_defect_is_found_and_named() {
         ("headers inside the file's header", HeadersTooFar, Box::new(|e| e.headers_at = 56)),
         ("headers at an odd place", HeadersTooFar, Box::new(|e| e.headers_at = 68)),
         ("headers at the end of the world", HeadersTooFar, Box::new(|e| e.headers_at = u64::MAX - 7)),
-        ("more headers than a page holds", HeadersTooFar, Box::new(|e| e.count = Some(u16::MAX))),
+        ("more headers than a page holds", HeadersTooFar, Box::new(|e| e.count = Some(73))),
         ("a writable and executable segment", WritableAndExecutable, Box::new(|e| e.segments[0].flags = R | W | X)),
         ("a segment longer than the file", SegmentOutOfFile, Box::new(|e| e.segments[1].file_size = 3001)),
         ("a segment behind the file", SegmentOutOfFile, Box::new(|e| e.segments[1].offset = 0x10_0040)),
@@ -137,7 +137,7 @@ fn a_loaded_image_is_there_byte_for_byte_with_the_protections_it_asked_for() {
     w.poke(name, DATA, &[1]).unwrap();
     assert!(w.k.touch(name, TEXT, false, true).is_ok());
     assert!(w.k.touch(name, DATA & !0xfff, false, true).is_err());
-    for outside in [TEXT - 1, TEXT + 0x2000, (DATA + 12_000).next_multiple_of(PAGE_SIZE)] {
+    for outside in [TEXT - 1, (DATA + 12_000).next_multiple_of(PAGE_SIZE)] {
         assert_eq!(w.peek(name, outside, 1), None, "{outside:#x}");
     }
 }

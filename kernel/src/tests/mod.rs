@@ -269,6 +269,7 @@ impl World {
         for _ in 0..5_000 {
             match self.k.current {
                 Some(current) if current == thread => return,
+                Some(current) if self.k.ready.top() > self.k.threads[current].priority + 1 => self.reschedule(),
                 Some(current) => {
                     let context = self.k.threads[current].context;
                     self.make_current(sys(Sysno::Yield));
@@ -374,6 +375,12 @@ impl World {
     fn raise(&mut self, actor: Actor, priority: u8) {
         self.k.threads[actor.thread].base = priority;
         self.k.set_priority(actor.thread, priority);
+    }
+
+    /// The kernel looks again who runs, as after an interrupt.
+    fn reschedule(&mut self) {
+        let resume = self.k.start();
+        self.settle(resume);
     }
 
     // Making things, all by init.

@@ -152,7 +152,7 @@ fn a_program_that_has_exited_and_is_not_yet_torn_down_can_be_given_another_prior
         w.make(w.init, sys(Sysno::ThreadPriority).on(victim.control).words(&[3])).unwrap();
         w.audit();
         w.raise(w.init, 0);
-        w.make(w.init, sys(Sysno::Yield)).unwrap();
+        w.reschedule();
         w.audit();
         assert_eq!(w.k.processes[victim.process].state, ProcessState::Exited);
     }
@@ -192,7 +192,7 @@ fn two_processes_of_one_account_are_reset_at_once_and_the_later_one_goes_with_th
     w.make_current(sys(Sysno::ProcessReset).on(reset_first));
     w.begin(other, sys(Sysno::ProcessReset).on(reset_second));
     w.raise(w.init, 0);
-    w.make(w.init, sys(Sysno::Yield)).unwrap();
+    w.reschedule();
     w.audit();
     assert!(!w.waits(one) && !w.waits(other), "both resets end");
     w.raise(other, PRIORITY);
@@ -360,7 +360,7 @@ fn a_kill_is_waited_for_at_the_killer_s_priority() {
     w.make_current(sys(Sysno::ProcessKill).on(victim.handle));
     assert_eq!(w.k.current, Some(busy.thread));
     w.raise(killer, 25);
-    w.make_current(sys(Sysno::Yield));
+    w.reschedule();
     assert_eq!(w.k.current, Some(killer.thread));
     w.make_current(sys(Sysno::ProcessKill).on(handle));
     assert_eq!(w.k.processes[victim.process].state, ProcessState::Exited, "the reaper works for its most urgent waiter");

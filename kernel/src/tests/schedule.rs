@@ -15,7 +15,7 @@ fn the_most_urgent_thread_runs_and_others_wait_for_it_to_wait() {
         w.raise(*actor, 12 + n as u8);
     }
     w.raise(w.init, 5);
-    w.make(w.init, sys(Sysno::Yield)).unwrap();
+    w.reschedule();
     for n in (0..4).rev() {
         assert_eq!(w.k.current, Some(actors[n].thread));
         w.set_deadline(actors[n], w.k.machine.now + SECOND);
@@ -37,7 +37,7 @@ fn threads_of_one_priority_take_turns_by_slices_and_by_yields() {
     for n in 1..7 {
         w.pass(SLICE - 1000);
         assert_eq!(turn(&w), (first + n - 1) % 3, "its slice is not over");
-        w.pass(1000 + MILLISECOND / 100);
+        w.pass(1000);
         assert_eq!(turn(&w), (first + n) % 3);
         w.audit();
     }
@@ -53,8 +53,8 @@ fn a_thread_alone_at_its_priority_runs_without_a_timer() {
     let actor = w.actor(40);
     assert!(w.k.machine.timer.is_some(), "two take turns");
     w.raise(actor, 3);
-    w.make(w.init, sys(Sysno::Yield)).unwrap();
-    assert_eq!(w.k.machine.timer, None);
+    w.pass(2 * SLICE);
+    assert_eq!((w.k.current, w.k.machine.timer), (Some(w.init.thread), None));
     w.audit();
 }
 
