@@ -95,10 +95,16 @@ impl Disk {
 
     /// A fresh image for one test, with the userland in `/bin`; gone when dropped.
     pub fn scratch(bytes: u64) -> Result<Disk> {
-        let images = crate::build::Images::get()?;
+        Disk::scratch_with(bytes, &[])
+    }
+
+    /// The same with further programs beside.
+    pub fn scratch_with(bytes: u64, further: &[PathBuf]) -> Result<Disk> {
+        let mut programs = crate::build::Images::get()?.programs;
+        programs.extend_from_slice(further);
         let directory = tempfile::Builder::new().prefix("tessera-disk-").tempdir()?;
         let path = directory.path().join("disk.img");
-        let disk = Disk::create(path, bytes, &images.programs)?;
+        let disk = Disk::create(path, bytes, &programs)?;
         Ok(Disk { _temporary: Some(directory), ..disk })
     }
 

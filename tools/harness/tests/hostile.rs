@@ -4,20 +4,10 @@
 use harness::{Disk, Images, Result, System, system::SCRATCH};
 use std::time::Duration;
 
-/// A disk with the hostile programs in /test.
-fn disk() -> Result<Disk> {
-    let disk = Disk::scratch(SCRATCH)?;
-    for program in Images::get()?.hostile()? {
-        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        disk.put(&program, &format!("/test/{name}"))?;
-    }
-    Ok(disk)
-}
-
 /// Runs some of the attacks, or all, and returns what was said.
 fn attack(which: &str) -> Result<String> {
-    let disk = disk()?;
-    let output = System::builder().disk(&disk).patience(Duration::from_secs(200)).exec(&format!("/test/hostile {which}"))?;
+    let disk = Disk::scratch_with(SCRATCH, &Images::get()?.hostile()?)?;
+    let output = System::builder().disk(&disk).patience(Duration::from_secs(200)).exec(&format!("hostile {which}"))?;
     let text = output.text();
     let wrong: Vec<&str> = text.lines().filter(|line| !line.starts_with("ok ")).collect();
     assert_eq!(output.status, 0, "{}\n{}\n{}", wrong.join("\n"), output.error_text(), output.log);

@@ -9,6 +9,8 @@ pub enum End {
     Refused,
     /// Stopped by a fault of this kind.
     Fault(FaultKind),
+    /// Stopped by a fault of any kind.
+    AnyFault,
     /// With this status.
     Status(i32),
     /// Not at all: it is ended after a while.

@@ -64,9 +64,6 @@ pub const PRIVILEGED: &[Instruction] = instructions! {
     "int-nmi" => "int 2";
     "kernel-segment" => "mov eax, 0x10", "mov ss, ax";
     "load-tss-segment" => "mov eax, 0x28", "mov ds, ax";
-    "iret-to-ring-0" => "lea rax, [rip + 2f]", "mov rcx, rsp", "push 0x10", "push rcx", "push 2", "push 0x8", "push rax",
-        "iretq", "2:";
-    "far-return-to-ring-0" => "lea rax, [rip + 2f]", "push 0x8", "push rax", "retfq", "2:";
 };
 
 /// Instructions that must end the program as ones that do not exist.
@@ -75,10 +72,20 @@ pub const UNKNOWN: &[Instruction] = instructions! {
     "vmcall" => ".byte 0x0f, 0x01, 0xc1";
     "vmxoff" => ".byte 0x0f, 0x01, 0xc4";
     "rsm" => ".byte 0x0f, 0xaa";
-    "xsetbv" => "xor ecx, ecx", "xor eax, eax", "xor edx, edx", ".byte 0x0f, 0x01, 0xd1";
     "wrfsbase" => "xor eax, eax", ".byte 0xf3, 0x48, 0x0f, 0xae, 0xd0";
     "wrgsbase" => "xor eax, eax", ".byte 0xf3, 0x48, 0x0f, 0xae, 0xd8";
     "avx" => ".byte 0xc5, 0xfc, 0x57, 0xc0";
+};
+
+/// Instructions that must end the program with a fault; of which kind depends on the processor.
+pub const IMPOSSIBLE: &[Instruction] = instructions! {
+    "iret-to-ring-0" => "lea rax, [rip + 2f]", "mov rcx, rsp", "push 0x10", "push rcx", "push 2", "push 0x8", "push rax",
+        "iretq", "2:";
+    "far-return-to-ring-0" => "lea rax, [rip + 2f]", "push 0x8", "push rax", "retfq", "2:";
+    "xsetbv" => "xor ecx, ecx", "xor eax, eax", "xor edx, edx", ".byte 0x0f, 0x01, 0xd1";
+    "monitor" => "xor ecx, ecx", "xor edx, edx", "lea rax, [rsp]", ".byte 0x0f, 0x01, 0xc8";
+    "sysenter" => "sysenter";
+    "sysexit" => ".byte 0x0f, 0x35";
 };
 
 /// The vector registers, with the control words: what a switch to another address space must not let through.

@@ -18,6 +18,8 @@ fn run(given: &Given) -> Verdict {
     let process = works("a process", account.account().create_process(None, given::PRIORITY, "threads"))?;
     // The code that they run: this program's own.
     works("load", process.process().load(given.image.memory(), 0, given.image.length()).map_err(|error| alloc::format!("{error:?}")))?;
+    // What they need to run at all is kept back until they are there.
+    let reserve = works("a reserve", account.account().create_contiguous(8))?;
     let mut threads = 0;
     loop {
         let page = layout::THREAD_AREAS + threads * PAGE_SIZE;
@@ -33,6 +35,7 @@ fn run(given: &Given) -> Verdict {
         threads += 1;
     }
     holds("many run", threads > 20)?;
+    drop(reserve);
     sys::sleep_until(sys::clock() + 50_000_000);
     same("they run", works("status", process.process().status())?.threads, threads)?;
     works("kill", process.process().kill(3))?;

@@ -9,7 +9,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use hostile::cases::{CASES, Case, End};
 use hostile::check::{holds, same, works};
-use hostile::cpu::{PRIVILEGED, UNKNOWN};
+use hostile::cpu::{IMPOSSIBLE, PRIVILEGED, UNKNOWN};
 use hostile::victim::{ATTACK, CLIENT};
 use hostile::{Verdict, given};
 use libipc::abi::{FaultKind, ProcessState, ProcessStatus};
@@ -66,12 +66,13 @@ fn run(startup: &Startup<'static>) -> Result<usize, String> {
 
 /// Those of the list, and the single instructions.
 fn all_cases() -> impl Iterator<Item = Case> {
-    let instruction = |list: &'static [hostile::cpu::Instruction], must, kind| {
-        list.iter().map(move |(name, _)| Case { program: "privileged", argument: name, must, end: End::Fault(kind) })
+    let instruction = |list: &'static [hostile::cpu::Instruction], must, end| {
+        list.iter().map(move |(name, _)| Case { program: "privileged", argument: name, must, end })
     };
-    let privileged = instruction(PRIVILEGED, "the instruction is a protection fault", FaultKind::Protection);
-    let unknown = instruction(UNKNOWN, "the instruction does not exist", FaultKind::InvalidInstruction);
-    CASES.iter().copied().chain(privileged).chain(unknown)
+    let privileged = instruction(PRIVILEGED, "the instruction is a protection fault", End::Fault(FaultKind::Protection));
+    let unknown = instruction(UNKNOWN, "the instruction does not exist", End::Fault(FaultKind::InvalidInstruction));
+    let impossible = instruction(IMPOSSIBLE, "the instruction is a fault", End::AnyFault);
+    CASES.iter().copied().chain(privileged).chain(unknown).chain(impossible)
 }
 
 struct Stage {
@@ -166,7 +167,7 @@ impl Stage {
 }
 
 fn image(files: &Namespace, account: Account, program: &str) -> Result<Image, String> {
-    let path = format!("/test/{}", program.replace('-', "_"));
+    let path = format!("/bin/{}", program.replace('-', "_"));
     let mut file = files.open(&path).map_err(|error| format!("{path}: {error:?}"))?;
     Image::read(&mut file, account).map_err(|error| format!("{path}: {error:?}"))
 }
@@ -183,6 +184,7 @@ fn check_end(expected: End, status: &ProcessStatus) -> Verdict {
             same("its end", state, ProcessState::Faulted)?;
             same("its fault", FaultKind::from_raw(status.fault.kind), kind)
         }
+        End::AnyFault => same("its end", state, ProcessState::Faulted),
         End::Refused => same("its end", (state, status.exit), (ProcessState::Exited, 0)),
         End::Status(exit) => same("its end", (state, status.exit), (ProcessState::Exited, exit.into())),
         End::Never => same("its end", (state, status.exit), (ProcessState::Exited, Child::KILLED.into())),
