@@ -116,6 +116,7 @@ impl<M: Machine> Kernel<M> {
             irq_table: Self::empty_irq_table(),
             machine_caps: 0,
             next_process: 0,
+            next_queue: 0,
             first_program: None,
             first_process: None,
             last_process: None,

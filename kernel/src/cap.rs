@@ -123,6 +123,10 @@ impl CapTable {
     pub fn pages(&self) -> u32 {
         self.pages
     }
+    /// Slots that are not empty.
+    pub(crate) fn occupied(&self) -> u32 {
+        self.own + self.granted
+    }
     /// Frames that it takes.
     #[cfg(test)]
     pub(crate) fn frames(&self) -> u64 {

@@ -44,12 +44,10 @@ impl CallIds {
         CallIds { next: 0, pages: [None; 128], count: 0, free: 0, reserve, made: false }
     }
     /// Pages of the table.
-    #[cfg(test)]
     pub(crate) fn pages_used(&self) -> u64 {
         self.pages.iter().flatten().count() as u64
     }
     /// Pages that are paid for.
-    #[cfg(test)]
     pub(crate) fn pages_paid(&self) -> u64 {
         self.pages_used() + self.reserve
     }

@@ -54,6 +54,7 @@ pub struct Kernel<M> {
     pub(crate) irq_table: IrqTable,
     pub(crate) machine_caps: u32,
     pub(crate) next_process: u64,
+    pub(crate) next_queue: u64,
     pub(crate) first_program: Option<FirstProgram>,
     pub(crate) first_process: Option<Ref<Process>>,
     pub(crate) last_process: Option<Ref<Process>>,

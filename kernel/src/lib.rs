@@ -5,6 +5,8 @@
 #![deny(unsafe_code)]
 
 pub mod account;
+mod audit;
+mod blame;
 pub mod boot;
 pub mod cap;
 pub mod event;

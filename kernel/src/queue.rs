@@ -24,6 +24,8 @@ const RING_PAGES: usize = (MAX_RING as usize).div_ceil(ENTRIES_PER_PAGE);
 
 /// One queue.
 pub struct Queue {
+    /// No other queue since power-on has it.
+    pub id: u64,
     /// Callers that wait for delivery.
     pub callers: PriorityQueue,
     /// First thread that waits to receive.
@@ -59,6 +61,7 @@ impl Object for Queue {
     const FRAME: FrameKind = FrameKind::Queue;
     fn vacant() -> Queue {
         Queue {
+            id: 0,
             callers: PriorityQueue::default(),
             receiver: None,
             last_receiver: None,
@@ -112,7 +115,9 @@ impl<M: Machine> Kernel<M> {
         if capacity > MAX_RING {
             return Err(SysError::BadArgument);
         }
-        let queue = Queue { account: Some(account), capacity: capacity as u16, ..Queue::vacant() };
+        self.next_queue += 1;
+        let id = self.next_queue;
+        let queue = Queue { id, account: Some(account), capacity: capacity as u16, ..Queue::vacant() };
         let queue = self.create(account, queue)?;
         let pages = (capacity as usize).div_ceil(ENTRIES_PER_PAGE);
         debug_assert!(pages <= RING_PAGES);

@@ -5,7 +5,7 @@ use crate::machine::Machine;
 use crate::mm::Ref;
 use crate::process::Process;
 use crate::thread::{Thread, Wait};
-use abi::{MAX_PAYLOAD, MachineInfo, ProcessStatus, Registers};
+use abi::{AuditReport, MAX_PAYLOAD, MachineInfo, ProcessStatus, Registers, ThreadStatus};
 use heapless::Vec;
 
 type Words = Vec<u64, { MAX_PAYLOAD / 8 }>;
@@ -31,6 +31,20 @@ fn machine_words(i: &MachineInfo) -> Words {
     let head = [i.rsdp, i.tsc_hz, i.frames, i.boot_ticks, i.entry_tsc, i.archive_bytes, i.cmdline_bytes];
     let text = i.cmdline.chunks_exact(8).map(|c| u64::from_le_bytes(c.try_into().unwrap_or_default()));
     head.into_iter().chain(text).collect()
+}
+
+fn thread_words(s: &ThreadStatus) -> Words {
+    let halves = |name: &[u8; 16]| [0, 8].map(|n| u64::from_le_bytes(name[n..n + 8].try_into().unwrap_or_default()));
+    let head = [s.number, s.index, s.process].into_iter().chain(halves(&s.name));
+    let tail = [s.base, s.priority, s.wait, s.age, s.queue, s.message, s.attempts, s.blamed];
+    head.chain(tail).chain(halves(&s.blamed_name)).collect()
+}
+
+fn audit_words(r: &AuditReport) -> Words {
+    let kinds = [r.free, r.contents, r.page_tables, r.words].into_iter().chain(r.objects).chain([r.all]);
+    let lines = kinds.flat_map(|line| [line.found, line.paid]);
+    let tail = [r.accounts, r.unsound, r.processes, r.capabilities];
+    core::iter::once(r.total).chain(lines).chain(tail).collect()
 }
 
 const _: () = assert!(size_of::<MachineInfo>() == 8 * 7 + abi::MAX_CMDLINE);
@@ -71,6 +85,14 @@ impl<M: Machine> Kernel<M> {
 
     pub(crate) fn report_status(&mut self, me: Ref<Thread>, status: &ProcessStatus) {
         self.report(me, &status_words(status));
+    }
+
+    pub(crate) fn report_thread(&mut self, me: Ref<Thread>, status: &ThreadStatus) {
+        self.report(me, &thread_words(status));
+    }
+
+    pub(crate) fn report_audit(&mut self, me: Ref<Thread>, report: &AuditReport) {
+        self.report(me, &audit_words(report));
     }
 
     pub(crate) fn report_machine(&mut self, me: Ref<Thread>) {

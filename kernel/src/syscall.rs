@@ -180,6 +180,14 @@ impl<M: Machine> Kernel<M> {
                 let account = cap(self, Kind::Account, Rights::INSPECT)?;
                 self.account_process(me, account.of(), r.words[0])
             }
+            Sysno::AccountThread => {
+                let account = cap(self, Kind::Account, Rights::INSPECT)?;
+                let (status, next) = self.next_thread_below(account.of(), r.words[0]);
+                if let Some(status) = &status {
+                    self.report_thread(me, status);
+                }
+                self.give(me, [next, status.is_some().into()])
+            }
 
             Sysno::ProcessCreate => self.process_create(me, cap(self, Kind::Account, Rights::CREATE)?.of(), r),
             Sysno::ProcessLoad => {
@@ -296,6 +304,12 @@ impl<M: Machine> Kernel<M> {
             Sysno::MachineInfo => {
                 cap(self, Kind::Machine, Rights::INSPECT)?;
                 self.report_machine(me);
+                Ok(Next::Same)
+            }
+            Sysno::MachineAudit => {
+                cap(self, Kind::Machine, Rights::INSPECT)?;
+                let report = self.audit_frames();
+                self.report_audit(me, &report);
                 Ok(Next::Same)
             }
             Sysno::MachineLog => {
@@ -719,12 +733,12 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn ports_open(&mut self, own: Ref<Process>, r: &Request) -> Answer {
-        let cap = self.lookup(own, r.first)?;
+        let cap = self.lookup(own, r.first)?.require(Kind::Process, Rights::empty())?;
         if !cap.rights().intersects(Rights::CONTROL | Rights::MAP) {
             return Err(SysError::MissingRights.into());
         }
         self.report_kill_points(own);
-        let target: Ref<Process> = cap.require(Kind::Process, Rights::empty())?.of();
+        let target: Ref<Process> = cap.of();
         let ports: Ref<IoPorts> = self.lookup(own, r.second)?.require(Kind::IoPorts, Rights::USE)?.of();
         let range = self.ports[ports].range;
         if self.processes[target].ports.contains(&range) {

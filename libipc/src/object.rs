@@ -2,7 +2,7 @@
 
 use crate::owned::OwnedHandle;
 use crate::sys::{self, Deadline, LoadError, MsiTarget, ThreadStart};
-use abi::{AccountStatus, CapDescriptor, Handle, MachineInfo, ProcessStatus, Rights, SysError};
+use abi::{AccountStatus, AuditReport, CapDescriptor, Handle, MachineInfo, ProcessStatus, Rights, SysError, ThreadStatus};
 
 macro_rules! object {
     ($($(#[$doc:meta])* $name:ident;)*) => { $(
@@ -63,6 +63,11 @@ impl Account {
     /// The first process that it paid for, or an account below it, with an id greater than `after`.
     pub fn process_after(self, after: u64) -> Result<Option<ProcessStatus>, SysError> {
         sys::account_process(self.0, after)
+    }
+    /// The first thread that it pays for, or an account below it, with a number of at least `from`, where a bounded
+    /// search finds one; and the number to go on from, `None` where there are no more.
+    pub fn thread_from(self, from: u64) -> Result<(Option<ThreadStatus>, Option<u64>), SysError> {
+        sys::account_thread(self.0, from)
     }
     /// An empty process. `end` names the event, and its bits, that tell of its end.
     pub fn create_process(
@@ -192,6 +197,10 @@ impl Machine {
     /// What the kernel knows of the hardware.
     pub fn info(self) -> Result<MachineInfo, SysError> {
         sys::machine_info(self.0)
+    }
+    /// Every frame, and what pays for it.
+    pub fn audit(self) -> Result<AuditReport, SysError> {
+        sys::machine_audit(self.0)
     }
     /// Writes to the kernel's log.
     pub fn log(self, text: &str) -> Result<(), SysError> {

@@ -5,7 +5,7 @@
 //!    may change it during any system call.
 //! 2. Every index and length is bounded before it is used.
 
-use abi::{AccountStatus, CapDescriptor, Handle, LeaseDescriptor, MachineInfo, ProcessStatus};
+use abi::{AccountStatus, AuditReport, CapDescriptor, Handle, LeaseDescriptor, MachineInfo, ProcessStatus, ThreadStatus};
 use abi::{MAX_CAPS, MAX_LEASES, MAX_PAYLOAD};
 use core::mem::MaybeUninit;
 use core::ptr::addr_of_mut;
@@ -134,4 +134,5 @@ macro_rules! reports {
         }
     )* };
 }
-reports!(account_status: AccountStatus, process_status: ProcessStatus, machine_info: MachineInfo);
+reports!(account_status: AccountStatus, process_status: ProcessStatus, machine_info: MachineInfo,
+         thread_status: ThreadStatus, audit_report: AuditReport);

@@ -236,8 +236,7 @@ impl Mm {
         self.kinds.len() as u32
     }
 
-    /// The same, for tests that look at every frame.
-    #[cfg(test)]
+    /// The same, for who looks at every frame.
     pub(crate) fn frames(&self) -> u32 {
         self.kind_count()
     }

@@ -229,6 +229,24 @@ impl<T: Object> Pool<T> {
         (n < Self::PER_PAGE).then(|| Ref::of(frame, HEADER + n * Self::STRIDE))
     }
 
+    /// The object of `list` that `for_each` visits after `name`; the first one after `None`.
+    pub fn after(&mut self, list: &SlabList, name: Option<Ref<T>>) -> Option<Ref<T>> {
+        let mut at = match name {
+            Some(name) => Some((name.frame(), Self::place(name) as u32 + 1)),
+            None => list.full.or(list.partial).map(|frame| (frame, 0)),
+        };
+        while let Some((frame, from)) = at {
+            let Slab { next, used, .. } = *self.slab(frame);
+            let rest = used.checked_shr(from).unwrap_or(0);
+            if rest != 0 {
+                return Some(Ref::of(frame, HEADER + (from + rest.trailing_zeros()) as usize * Self::STRIDE));
+            }
+            let behind_full = if used == Self::ALL { list.partial } else { None };
+            at = next.or(behind_full).map(|frame| (frame, 0));
+        }
+        None
+    }
+
     /// The place of an object in its page.
     fn place(name: Ref<T>) -> usize {
         ((name.0.get() & 63) as usize * 64 - HEADER) / Self::STRIDE

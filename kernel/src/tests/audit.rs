@@ -44,6 +44,9 @@ pub fn audit(k: &mut K) -> Totals {
     let living = walk(k);
     let frames = count_frames(k);
     check_accounts(k, &living, &frames);
+    let report = k.audit_frames();
+    assert!(report.is_balanced(), "what the system call reports: {report:?}");
+    assert_eq!((report.accounts, report.processes), (living.accounts.len() as u64, living.processes.len() as u64));
     let capabilities = check_capabilities(k, &living);
     check_threads(k, &living);
     check_queues(k, &living);

@@ -28,7 +28,7 @@ fn operands(number: Sysno) -> Option<(Kind, Rights, Option<(Kind, Rights)>)> {
         ForwardRecv => (Kind::Queue, Rights::SEND, Some((Kind::Queue, Rights::RECEIVE))),
         AccountCreate | ProcessCreate | MemoryCreate | QueueCreate | EventCreate => (Kind::Account, Rights::CREATE, None),
         AccountDestroy => (Kind::Account, Rights::DESTROY, None),
-        AccountStatus | AccountProcess => (Kind::Account, Rights::INSPECT, None),
+        AccountStatus | AccountProcess | AccountThread => (Kind::Account, Rights::INSPECT, None),
         ProcessLoad => (Kind::Process, Rights::CONTROL, Some((Kind::Memory, Rights::READ))),
         ProcessGrant => (Kind::Process, Rights::GRANT, None),
         ProcessStatus => (Kind::Process, Rights::INSPECT, None),
@@ -44,7 +44,7 @@ fn operands(number: Sysno) -> Option<(Kind, Rights, Option<(Kind, Rights)>)> {
         IrqBind => (Kind::Irq, Rights::USE, Some((Kind::Event, Rights::SIGNAL))),
         IrqAck => (Kind::Irq, Rights::USE, None),
         PortsOpen => (Kind::Process, Rights::MAP, Some((Kind::IoPorts, Rights::USE))),
-        MachineInfo => (Kind::Machine, Rights::INSPECT, None),
+        MachineInfo | MachineAudit => (Kind::Machine, Rights::INSPECT, None),
         MachineLog => (Kind::Machine, Rights::CREATE, None),
         Exit | ThreadExit | Yield | Clock | Reply | LeaseRead | LeaseWrite | LeaseCopy | Duplicate | Close | Revoke
         | Inspect | CapabilityNext => return None,

@@ -14,7 +14,7 @@
 //! | `r15` | the [`MessageId`] that a reply or forward is about | of a received message: its id; else unchanged |
 //! | `rcx r11` | | destroyed |
 //! | `rbp rsp` | | unchanged |
-//! | `xmm0..15`, x87 | dead | zero where the address space changed, else unspecified; control words at their default |
+//! | `xmm0..15`, x87 | dead | zero, and the control words at their default, where the address space changed; else unspecified |
 //!
 //! A call that is refused changes no word register, unless its documentation says so.
 //!
@@ -39,7 +39,8 @@ pub use handle::{Handle, MessageId};
 pub use message::{Delivery, Message, Tag, MAX_CAPS, MAX_LEASES, MAX_PAYLOAD, MESSAGE_WORDS};
 pub use page::{CapDescriptor, LeaseAccess, LeaseDescriptor, MessagePage};
 pub use report::{
-    AccountStatus, FaultKind, FaultReport, KindUsage, MachineInfo, ProcessState, ProcessStatus, Registers,
+    AccountStatus, AuditLine, AuditReport, FaultKind, FaultReport, KindUsage, MachineInfo, ProcessState, ProcessStatus,
+    Registers, ThreadStatus, ThreadWait,
 };
 pub use rights::{Kind, Rights};
 pub use sysno::{CallFlags, Sysno};

@@ -181,6 +181,143 @@ pub struct AccountStatus {
     pub total: u64,
 }
 
+/// What a thread does, and whom it waits for (`AccountThread`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ThreadStatus {
+    /// Its number in the system, as it stands in the ids of its calls.
+    pub number: u64,
+    /// Its number in its process.
+    pub index: u64,
+    /// Number of its process.
+    pub process: u64,
+    /// Name of its process, padded with zero bytes.
+    pub name: [u8; 16],
+    /// The priority that it was given.
+    pub base: u64,
+    /// The priority that it has now.
+    pub priority: u64,
+    /// [`ThreadWait`] as a number.
+    pub wait: u64,
+    /// For how long it has waited, nanoseconds.
+    pub age: u64,
+    /// Number of the queue that it waits at, or that its call was taken from; 0 for none.
+    pub queue: u64,
+    /// The id of its call, where it waits for delivery or an answer.
+    pub message: u64,
+    /// How often that call was delivered.
+    pub attempts: u64,
+    /// Number of the process that it waits for: that has taken its call, or received from the queue last; 0 for none.
+    pub blamed: u64,
+    /// Name of that process.
+    pub blamed_name: [u8; 16],
+}
+
+/// What a thread waits for.
+#[repr(u64)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ThreadWait {
+    /// Nothing: it runs or could.
+    #[default]
+    Nothing = 0,
+    /// That its call is received.
+    Delivery = 1,
+    /// That its call is answered.
+    Answer = 2,
+    /// A message.
+    Message = 3,
+    /// Bits of an event.
+    Event = 4,
+    /// A point in time.
+    Clock = 5,
+    /// The end of a teardown that it asked for.
+    Teardown = 6,
+    /// Nothing any more.
+    Stopped = 7,
+}
+
+impl ThreadWait {
+    /// The wait with this number; an unknown one reads as `Stopped`.
+    pub fn from_raw(raw: u64) -> ThreadWait {
+        use ThreadWait::*;
+        [Nothing, Delivery, Answer, Message, Event, Clock, Teardown]
+            .into_iter()
+            .find(|w| *w as u64 == raw)
+            .unwrap_or(Stopped)
+    }
+    /// In a word or two.
+    pub const fn text(self) -> &'static str {
+        match self {
+            ThreadWait::Nothing => "ready",
+            ThreadWait::Delivery => "delivery",
+            ThreadWait::Answer => "answer",
+            ThreadWait::Message => "message",
+            ThreadWait::Event => "event",
+            ThreadWait::Clock => "clock",
+            ThreadWait::Teardown => "teardown",
+            ThreadWait::Stopped => "stopped",
+        }
+    }
+}
+
+/// Frames of one kind in the frame table, and pages that accounts have paid for of that kind: the same, or the kernel
+/// has lost count.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditLine {
+    /// In the frame table.
+    pub found: u64,
+    /// By accounts.
+    pub paid: u64,
+}
+
+/// Every frame of the machine and what pays for it (`MachineAudit`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditReport {
+    /// Frames of the whole machine.
+    pub total: u64,
+    /// Free frames: those that the frame table shows, and those that the kernel counts.
+    pub free: AuditLine,
+    /// Contents of memory objects, and message pages.
+    pub contents: AuditLine,
+    /// Page tables.
+    pub page_tables: AuditLine,
+    /// Capability tables, index pages, rings, the table of threads.
+    pub words: AuditLine,
+    /// Pages of objects, as [`AuditReport::OBJECTS`] names them.
+    pub objects: [AuditLine; 9],
+    /// All frames but the free ones, and all that accounts have paid for.
+    pub all: AuditLine,
+    /// Accounts.
+    pub accounts: u64,
+    /// Accounts that have paid for more than they may, or whose loans are not the limits of those below them.
+    pub unsound: u64,
+    /// Processes.
+    pub processes: u64,
+    /// Capabilities in all tables, mappings among them.
+    pub capabilities: u64,
+}
+
+impl AuditReport {
+    /// What the lines of `objects` count.
+    pub const OBJECTS: [&'static str; 9] =
+        ["accounts", "processes", "threads", "memories", "queues", "events", "irqs", "ports", "regions"];
+
+    /// Every line with its name.
+    pub fn lines(&self) -> impl Iterator<Item = (&'static str, AuditLine)> {
+        let kinds = [("free", self.free), ("contents", self.contents), ("page tables", self.page_tables)];
+        let objects = Self::OBJECTS.into_iter().zip(self.objects);
+        kinds.into_iter().chain([("words", self.words)]).chain(objects).chain([("all", self.all)])
+    }
+    /// Whether every frame is free or paid for by exactly one account, kind by kind.
+    pub fn is_balanced(&self) -> bool {
+        self.unsound == 0
+            && self.lines().all(|(_, line)| line.found == line.paid)
+            && self.free.found + self.all.found == self.total
+    }
+}
+
 /// What the kernel knows of the hardware (`MachineInfo`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,3 +344,5 @@ const _: () = assert!(size_of::<Registers>() == 18 * 8);
 const _: () = assert!(size_of::<ProcessStatus>() <= crate::MAX_PAYLOAD);
 const _: () = assert!(size_of::<AccountStatus>() <= crate::MAX_PAYLOAD);
 const _: () = assert!(size_of::<MachineInfo>() <= crate::MAX_PAYLOAD);
+const _: () = assert!(size_of::<ThreadStatus>() == 8 * 15);
+const _: () = assert!(size_of::<AuditReport>() == 8 * (1 + 2 * 14 + 4));

@@ -122,6 +122,10 @@ system_calls! {
     /// Writes the [`crate::ProcessStatus`] of the first process paid for by account `rdi` or an account below it, and
     /// with an id greater than `w0`, to the payload. Needs `INSPECT`. Returns `w0` = its id, or 0 where there is none.
     AccountProcess = 35,
+    /// Writes the [`crate::ThreadStatus`] of the first thread that account `rdi` or an account below it pays for, and
+    /// with a number of at least `w0`, to the payload. Needs `INSPECT`. Looks at a bounded count of numbers: returns `w0` =
+    /// the number to go on from, 0 where there are no more, `w1` = 1 where it has written a status.
+    AccountThread = 36,
 
     /// Makes an empty process that account `rdi` pays for. Needs `CREATE`. `rsi` = event (`SIGNAL`) or 0, `w0` = bits
     /// that it is signalled when the process exits or faults, `w1` = highest priority of its threads (at most the
@@ -211,6 +215,10 @@ system_calls! {
     MachineInfo = 84,
     /// Writes the first `w0` bytes of the payload to the kernel's log on COM1. Needs `CREATE` on machine `rdi`.
     MachineLog = 85,
+    /// Counts all frames, and what all accounts have paid for, and writes an [`crate::AuditReport`] to the payload. Needs
+    /// `INSPECT` on machine `rdi`. For finding faults: it looks at every frame and every account in one go, with
+    /// interrupts off.
+    MachineAudit = 86,
 }
 
 impl Sysno {

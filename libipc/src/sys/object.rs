@@ -2,7 +2,7 @@
 
 use super::{Deadline, message, number, short, wide};
 use crate::page;
-use abi::{AccountStatus, CallFlags, Handle, Kind, MachineInfo, ProcessStatus, Rights, SysError, Sysno};
+use abi::{AccountStatus, AuditReport, CallFlags, Handle, Kind, MachineInfo, ProcessStatus, Rights, SysError, Sysno, ThreadStatus};
 
 #[inline(always)]
 fn run(call: Sysno, rdi: u64, rsi: u64, w: [u64; 4]) -> Result<[u64; 4], SysError> {
@@ -116,6 +116,13 @@ pub fn account_status(account: Handle) -> Result<AccountStatus, SysError> {
 pub fn account_process(account: Handle, after: u64) -> Result<Option<ProcessStatus>, SysError> {
     let w = run(Sysno::AccountProcess, account.raw(), 0, [after, 0, 0, 0])?;
     Ok((w[0] != 0).then(page::process_status))
+}
+
+/// The first thread under `account` with a number of at least `from`, where a bounded search finds one, and the number
+/// to go on from, `None` where there are no more.
+pub fn account_thread(account: Handle, from: u64) -> Result<(Option<ThreadStatus>, Option<u64>), SysError> {
+    let w = run(Sysno::AccountThread, account.raw(), 0, [from, 0, 0, 0])?;
+    Ok(((w[1] != 0).then(page::thread_status), (w[0] != 0).then_some(w[0])))
 }
 
 /// Makes an empty process. `end` names the event, and its bits, that tell of its end.
@@ -334,6 +341,12 @@ pub fn machine_log(machine: Handle, text: &[u8]) -> Result<(), SysError> {
         run(Sysno::MachineLog, machine.raw(), 0, [piece.len() as u64, 0, 0, 0])?;
     }
     Ok(())
+}
+
+/// Counts all frames, and what all accounts have paid for.
+pub fn machine_audit(machine: Handle) -> Result<AuditReport, SysError> {
+    run(Sysno::MachineAudit, machine.raw(), 0, [0; 4])?;
+    Ok(page::audit_report())
 }
 
 /// Any system call with any operands, for tests of the kernel that send it nonsense. Refuses those whose success could

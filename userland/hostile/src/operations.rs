@@ -4,7 +4,7 @@ use crate::check::works;
 use crate::{Given, cpu};
 use alloc::string::String;
 use alloc::vec::Vec;
-use libipc::abi::{Sysno, layout};
+use libipc::abi::{PAGE_SIZE, Sysno, layout};
 use libipc::sys::ThreadStart;
 use libipc::{Handle, Kind, OwnedHandle, Rights};
 
@@ -40,12 +40,14 @@ pub const OPERATIONS: &[Operation] = &[
     on(Sysno::AccountDestroy, Kind::Account, Rights::DESTROY),
     on(Sysno::AccountStatus, Kind::Account, Rights::INSPECT),
     on(Sysno::AccountProcess, Kind::Account, Rights::INSPECT),
+    on(Sysno::AccountThread, Kind::Account, Rights::INSPECT),
     on(Sysno::ProcessCreate, Kind::Account, Rights::CREATE),
     with(Sysno::ProcessLoad, Kind::Process, Rights::CONTROL, Kind::Memory),
     with(Sysno::ProcessGrant, Kind::Process, Rights::GRANT, Kind::Memory),
     on(Sysno::ProcessStatus, Kind::Process, Rights::INSPECT),
     on(Sysno::ProcessKill, Kind::Process, Rights::CONTROL),
     on(Sysno::ProcessReset, Kind::Process, Rights::CONTROL),
+    on(Sysno::ProcessRead, Kind::Process, Rights::CONTROL),
     on(Sysno::ThreadCreate, Kind::Process, Rights::CONTROL),
     on(Sysno::ThreadPriority, Kind::Thread, Rights::CONTROL),
     on(Sysno::MemoryCreate, Kind::Account, Rights::CREATE),
@@ -63,6 +65,7 @@ pub const OPERATIONS: &[Operation] = &[
     on(Sysno::IrqAck, Kind::Irq, Rights::USE),
     on(Sysno::PortsCreate, Kind::Machine, Rights::CREATE),
     on(Sysno::MachineInfo, Kind::Machine, Rights::INSPECT),
+    on(Sysno::MachineAudit, Kind::Machine, Rights::INSPECT),
     on(Sysno::MachineLog, Kind::Machine, Rights::CREATE),
 ];
 
@@ -76,7 +79,7 @@ impl Zoo {
     pub fn new(given: &Given) -> Result<Zoo, String> {
         let start = ThreadStart {
             entry: cpu::spin as *const () as u64,
-            stack: layout::THREAD_AREAS + 3 * layout::THREAD_AREA,
+            stack: layout::THREAD_AREAS + 2 * layout::THREAD_AREA + PAGE_SIZE,
             page: layout::THREAD_AREAS + 2 * layout::THREAD_AREA,
             argument: 0,
             priority: 0,

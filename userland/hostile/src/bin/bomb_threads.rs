@@ -24,7 +24,7 @@ fn run(given: &Given) -> Verdict {
     loop {
         let page = layout::THREAD_AREAS + threads * PAGE_SIZE;
         let entry = cpu::spin as *const () as u64;
-        let start = ThreadStart { entry, stack: page, page, argument: 0, priority: given::PRIORITY };
+        let start = ThreadStart { entry, stack: page + PAGE_SIZE, page, argument: 0, priority: given::PRIORITY };
         match process.process().start(start) {
             Ok(thread) => drop(thread),
             Err(error) => {

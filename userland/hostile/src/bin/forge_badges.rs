@@ -22,7 +22,7 @@ fn run(given: &Given) -> Verdict {
     refused("mint by message", SysError::MissingRights, puppet.take(forged))?;
     refused("mint by grant", SysError::MissingRights, puppet.process().give(victim, Rights::SEND, CLIENT))?;
     let event = works("an event", given.account.create_event())?;
-    refused("a badge for an event", SysError::MissingRights, sys::duplicate(event.handle(), Rights::all(), 5))?;
+    refused("a badge for an event", SysError::WrongKind, sys::duplicate(event.handle(), Rights::all(), 5))?;
     // What stands in the registers is no badge either.
     let client = VictimClient::new(given.victim);
     same("the server sees", works("who", client.who())?.0, ATTACK)?;
