@@ -6,8 +6,8 @@
 //! call. A test runs the IPC tests both ways.
 //!
 //! Conditions of both:
-//! 1. No flags (so no deadline, and redelivery as usual); no payload and no capabilities. Leases are allowed: they stay
-//!    in the caller's message page.
+//! 1. No flags (so no deadline, and redelivery as usual), or a call with a deadline that never comes; no payload and no
+//!    capabilities. Leases are allowed: they stay in the caller's message page.
 //! 2. The other thread is of another process, which runs, and neither process has I/O ports open.
 //! 3. The kernel has no work of its own waiting, and the sweep of patience is armed.
 //!
@@ -19,8 +19,9 @@ use crate::kernel::Kernel;
 use crate::machine::{Context, Machine, Resume};
 use crate::mm::{Ref, Space};
 use crate::process::Process;
-use crate::thread::{NEVER, Thread, Wait};
-use abi::{Delivery, Handle, MAX_LEASES, ProcessState, Rights, Sysno, Tag};
+use crate::thread::{FOREVER, NEVER, Thread, Wait};
+use crate::transfer::DEADLINE_WORD;
+use abi::{CallFlags, Delivery, Handle, MAX_LEASES, ProcessState, Rights, Sysno, Tag};
 
 /// The tags that are all in registers.
 #[inline(always)]
@@ -44,7 +45,8 @@ impl<M: Machine> Kernel<M> {
             return None;
         }
         match rax {
-            CALL => self.hand_call(me),
+            CALL => self.hand_call(me, NEVER),
+            CALL_FOREVER if self.message_word(me, DEADLINE_WORD) == u64::MAX => self.hand_call(me, FOREVER),
             REPLY_RECV => self.hand_reply(me),
             _ => None,
         }
@@ -57,7 +59,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     #[inline(always)]
-    fn hand_call(&mut self, me: Ref<Thread>) -> Option<Resume> {
+    fn hand_call(&mut self, me: Ref<Thread>, deadline: u64) -> Option<Resume> {
         let Kernel { threads, processes, queues, slots, mm, calls, slice, .. } = self;
         let caller = &threads[me];
         let tag = caller.tag();
@@ -70,7 +72,7 @@ impl<M: Machine> Kernel<M> {
         let holder = target.process?;
         let process = &mut processes[holder];
         let only = entry.last_receiver == Some(receiver) && entry.server == Some(receiver);
-        if !is_bare(tag, MAX_LEASES) || target.deadline != NEVER || !process.enters_quickly() || !only {
+        if !is_bare(tag, MAX_LEASES) || target.deadline < FOREVER || !process.enters_quickly() || !only {
             return None;
         }
 
@@ -80,7 +82,7 @@ impl<M: Machine> Kernel<M> {
         calls.next += 1;
         let id = calls.next << crate::ipc::NUMBER_BITS | caller.number as u64;
         (caller.call, caller.badge, caller.attempts, caller.once) = (id, badge, 1, false);
-        (caller.wait, caller.since, caller.deadline) = (Wait::Answer(Some(queue)), now, NEVER);
+        (caller.wait, caller.since, caller.deadline) = (Wait::Answer(Some(queue)), now, deadline);
         caller.holder = Some(holder);
         caller.ran += now.wrapping_sub(slice.started);
         target.wait = Wait::Nothing;
@@ -104,7 +106,7 @@ impl<M: Machine> Kernel<M> {
         let (own, client) = {
             let caller = calls.thread(mm, token as u16)?;
             let (server, target) = threads.pair(me, caller)?;
-            let answers = target.call == token && target.holder == Some(process) && target.deadline == NEVER;
+            let answers = target.call == token && target.holder == Some(process) && target.deadline >= FOREVER;
             let urgent = ready.top() > target.priority + 1;
             if !answers || urgent || !matches!(target.wait, Wait::Answer(_)) || !is_bare(tag, 0) {
                 return None;
@@ -154,4 +156,5 @@ impl<M: Machine> Kernel<M> {
 }
 
 const CALL: u64 = Sysno::Call as u64;
+const CALL_FOREVER: u64 = CALL | (CallFlags::DEADLINE.bits() as u64) << 8;
 const REPLY_RECV: u64 = Sysno::ReplyRecv as u64;

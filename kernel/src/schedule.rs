@@ -9,7 +9,7 @@
 use crate::kernel::Kernel;
 use crate::machine::{Entered, Machine, Resume};
 use crate::mm::Ref;
-use crate::thread::{NEVER, Thread, Wait};
+use crate::thread::{FOREVER, NEVER, Thread, Wait};
 use abi::{CallFlags, ProcessState, SysError, Sysno};
 
 /// How long a thread runs while others of its priority are ready, nanoseconds.
@@ -281,7 +281,7 @@ impl<M: Machine> Kernel<M> {
         }
         let at = self.clock.ticks(self.message_word(thread, crate::transfer::DEADLINE_WORD));
         // A deadline that never comes is one all the same: the patience of a call without any does not apply.
-        if at <= self.machine.ticks() { Err(SysError::TimedOut) } else { Ok(at.min(NEVER - 1)) }
+        if at <= self.machine.ticks() { Err(SysError::TimedOut) } else { Ok(at.min(FOREVER)) }
     }
 
     /// Changes a thread's priority, wherever it waits.

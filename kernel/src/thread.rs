@@ -37,6 +37,8 @@ pub enum Wait {
 
 /// No deadline, as a tick.
 pub const NEVER: u64 = u64::MAX;
+/// A deadline that does not come, as a tick: the patience of calls without any does not apply.
+pub const FOREVER: u64 = NEVER - 1;
 
 /// In `attempts`: the call was passed on from the queue that it was first sent to. Above the bits that a tag tells.
 pub const FORWARDED: u8 = 0x80;

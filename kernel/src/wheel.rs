@@ -8,7 +8,7 @@
 //! 3. Deadlines are rounded up: nobody wakes early.
 
 use crate::mm::{Pool, Ref};
-use crate::thread::{NEVER, Thread};
+use crate::thread::{FOREVER, Thread};
 
 /// Ticks in a unit, as a shift: 16,384 ticks, 4 to 16 microseconds on real machines.
 const UNIT: u32 = 14;
@@ -31,7 +31,7 @@ impl Wheel {
     /// Adds a thread by its `deadline`. One without a deadline, or beyond the wheel's 300 years, is not added.
     pub fn add(&mut self, threads: &mut Pool<Thread>, thread: Ref<Thread>) {
         let deadline = threads[thread].deadline;
-        if deadline == NEVER {
+        if deadline >= FOREVER {
             return;
         }
         let unit = ((deadline >> UNIT) + 1).max(self.now);
