@@ -7,6 +7,7 @@
 //! 3. A program that ends over and over stops the machine, with the reason; one that asks for its own end is not to
 //!    blame.
 
+use crate::fault::UNWATCHED;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::memory::Memory;
@@ -115,9 +116,12 @@ impl<M: Machine> Kernel<M> {
         let mut reason: heapless::String<192> = heapless::String::new();
         // A reason that does not fit is cut.
         let _ = write!(reason, "init died {} times: ", incarnation - 1);
-        let _ = match FaultKind::from_raw(fault.kind) {
-            FaultKind::None => write!(reason, "exited with status {exit}"),
-            kind => write!(reason, "{} at {:#x}, rip {:#x}", kind.text(), fault.address, fault.registers.rip),
+        let _ = match exit {
+            UNWATCHED => {
+                let kind = FaultKind::from_raw(fault.kind).text();
+                write!(reason, "{kind} at {:#x}, rip {:#x}", fault.address, fault.registers.rip)
+            }
+            status => write!(reason, "exited with status {status}"),
         };
         if let Some(trouble) = trouble {
             let _ = write!(reason, "; it cannot be started again: {trouble:?}");

@@ -8,6 +8,7 @@ use crate::{
     acpi::AcpiError,
     hardware::{self, Buses},
     pci::{self, Address, Function},
+    saved::{self, SavedDevices},
     unit::{Doing, StartError, Unit},
 };
 use abi::Rights;
@@ -61,6 +62,26 @@ impl Devices {
     /// None handed out yet.
     pub fn new(machine: Machine, account: Account, rsdp: u64) -> Devices {
         Devices { machine, account, rsdp, buses: None, taken: Vec::new(), kept: Vec::new() }
+    }
+
+    /// What is saved.
+    pub fn save(&self) -> SavedDevices {
+        let place = |(at, a): &(usize, Address)| (*at as u32, [a.bus, a.device, a.function]);
+        SavedDevices { taken: self.taken.iter().map(place).collect(), kept: self.kept.iter().map(saved::raw).collect() }
+    }
+
+    /// What was handed out by an earlier incarnation.
+    pub fn restore(&mut self, saved: SavedDevices) {
+        let place = |(at, [bus, device, function]): (u32, [u8; 3])| (at as usize, Address { bus, device, function });
+        self.taken = saved.taken.into_iter().map(place).collect();
+        self.kept = saved.kept.into_iter().map(saved::owned).collect();
+    }
+
+    /// No function of the machine accesses memory any more: nobody knows which of them has a driver.
+    pub fn silence_all(&mut self) {
+        let Ok((buses, functions)) = self.buses() else { return };
+        let functions = functions.clone();
+        functions.iter().for_each(|function| pci::silence(buses, function.address));
     }
 
     /// Hands service number `at` everything that its description names.
@@ -145,10 +166,14 @@ impl Devices {
     }
 
     fn each(&mut self, at: usize, act: impl Fn(&mut Buses, Address)) {
-        let Some((buses, _)) = &mut self.buses else { return };
-        for (_, address) in self.taken.iter().filter(|(service, _)| *service == at) {
-            act(buses, *address);
+        let mine = |(service, address): &(usize, Address)| (*service == at).then_some(*address);
+        let addresses: Vec<Address> = self.taken.iter().filter_map(mine).collect();
+        if addresses.is_empty() {
+            return;
         }
+        // Found again by a new incarnation of the supervisor; where that fails the functions cannot be reached at all.
+        let Ok((buses, _)) = self.buses() else { return };
+        addresses.into_iter().for_each(|address| act(buses, address));
     }
 
     /// Text for people: what was found, for the log.

@@ -11,7 +11,7 @@ libipc::entry!(main);
 /// Runs for as long as the machine does; returns only where the system cannot run.
 fn main(startup: Startup<'static>) -> i32 {
     let problem = match init::setup::set_up(&startup) {
-        Ok((mut supervisor, queue)) => alloc::format!("cannot receive: {}", supervisor.run(queue.queue())),
+        Ok(mut supervisor) => alloc::format!("cannot receive: {}", supervisor.run()),
         Err(problem) => problem,
     };
     if let Ok(machine) = startup.machine("machine") {

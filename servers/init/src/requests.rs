@@ -15,7 +15,7 @@ use libipc::{
     proto::{
         log::{LogError, LogServer, Severity},
         svc::{
-            Allowed, MemoryInfo, ProcessInfo, ServiceInfo, ServiceState, SvcError, SvcPoweroffOp, SvcRebootOp,
+            Allowed, MemoryInfo, ProcessInfo, ServiceInfo, ServiceState, SvcError, SvcKillOp, SvcPoweroffOp, SvcRebootOp,
             SvcRestartOp, SvcServer,
         },
     },
@@ -99,8 +99,8 @@ impl Supervisor {
 }
 
 impl SvcServer for Supervisor {
-    fn recall(&mut self, _: MessageId) -> Option<Answer> {
-        None
+    fn recall(&mut self, id: MessageId) -> Option<Answer> {
+        self.lasting.recall(id)
     }
 
     fn list(&mut self, cx: &Context, first: u32) -> Result<Reply<Vec<ServiceInfo>>, SvcError> {
@@ -111,16 +111,36 @@ impl SvcServer for Supervisor {
 
     fn kill(&mut self, cx: &Context, name: &str) -> Result<Reply<()>, SvcError> {
         require(cx, Allowed::CONTROL)?;
+        if name == manifest::INIT_QUEUE {
+            // Delivered again, it has been done: whoever received it first is dead.
+            return if cx.attempt() > 0 { now(()) } else { self.end_itself() };
+        }
         let at = self.able(name)?;
-        self.stop(at);
+        let ends = self.table.ordered(at, sys::clock());
+        self.commit(Some((cx.id(), &cx.answer::<SvcKillOp>(&Ok(())))));
+        if ends {
+            self.end(at);
+        }
         now(())
     }
 
     fn restart(&mut self, cx: &Context, name: &str) -> Result<Reply<()>, SvcError> {
         require(cx, Allowed::CONTROL)?;
+        if name == manifest::INIT_QUEUE {
+            return if cx.attempt() > 0 { now(()) } else { self.end_itself() };
+        }
         let at = self.able(name)?;
-        self.stop(at);
+        // One that came to an earlier incarnation has been begun.
+        let begun = self.expected.extract_if(.., |(_, id)| *id == cx.id()).next().is_some();
+        if begun && self.table.state(at) == Some(&State::Running) {
+            return now(());
+        }
+        let ends = !begun && self.table.ordered(at, sys::clock());
         self.waiting.push((at, cx.defer::<SvcRestartOp>()));
+        self.commit(None);
+        if ends {
+            self.end(at);
+        }
         Ok(Reply::Later)
     }
 
@@ -209,14 +229,10 @@ impl Supervisor {
         if unit.is_some_and(|unit| unit.lacks().is_none()) { Ok(at) } else { Err(SvcError::BadState) }
     }
 
-    /// Ends service `at` on order; it is started again.
-    fn stop(&mut self, at: usize) {
-        if self.table.ordered(at, sys::clock())
-            && let Some(unit) = self.units.get(at).and_then(Option::as_ref)
-        {
-            // Refused only where it is dead already.
-            let _ = unit.kill();
-        }
+    /// Ends this incarnation; the next one answers.
+    fn end_itself<T>(&mut self) -> Result<Reply<T>, SvcError> {
+        const ORDERED: i32 = 137;
+        Err(sys::process_kill(abi::layout::INIT_SELF, ORDERED).map_or_else(SvcError::from, |()| SvcError::BadState))
     }
 }
 

@@ -5,6 +5,7 @@
 //! 2. More than [`BUDGET`] deaths of its own within a minute put a service on hold; only an order takes it off.
 //! 3. A death that was ordered is nobody's failure: it is not counted.
 
+use alloc::vec::Vec;
 use heapless::Deque;
 
 /// Deaths in a minute that a service may die of itself before it is held.
@@ -54,6 +55,21 @@ impl Failures {
     /// A service that has not failed yet.
     pub fn new(policy: Policy) -> Failures {
         Failures { policy, recent: Deque::new(), row: 0, started: 0 }
+    }
+
+    /// What is saved: times of the deaths within the last minute, failures in a row, start of its life.
+    pub fn save(&self) -> (Vec<u64>, u32, u64) {
+        (self.recent.iter().copied().collect(), self.row, self.started)
+    }
+
+    /// What was saved.
+    pub fn restored(policy: Policy, recent: &[u64], row: u32, started: u64) -> Failures {
+        let mut failures = Failures { policy, recent: Deque::new(), row, started };
+        for death in &recent[recent.len().saturating_sub(BUDGET + 1)..] {
+            // There is room for as many.
+            let _ = failures.recent.push_back(*death);
+        }
+        failures
     }
 
     /// It was started.

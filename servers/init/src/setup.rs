@@ -10,7 +10,9 @@ use crate::{
     cmdline::{self, Options},
     devices::Devices,
     hardware,
+    lasting::Lasting,
     restart::Policy,
+    successor,
     supervisor::{Provided, Supervisor},
     table::Table,
     unit::{Doing, Plan, StartError, Unit},
@@ -38,6 +40,8 @@ pub struct Boot {
     pub options: Options,
     /// The devices.
     pub devices: Devices,
+    /// The services' lasting memory, which lives as long as init has it.
+    pub memories: Vec<OwnedHandle>,
 }
 
 impl Boot {
@@ -49,8 +53,8 @@ impl Boot {
     }
 }
 
-/// Sets everything up. The error is for people: the system cannot run.
-pub fn set_up(startup: &Startup<'_>) -> Result<(Supervisor, OwnedHandle), String> {
+/// Sets everything up, or finds it again. The error is for people: the system cannot run.
+pub fn set_up(startup: &Startup<'_>) -> Result<Supervisor, String> {
     let missing = |name| move |_| format!("the kernel did not hand over '{name}'");
     let account = startup.account().map_err(missing("account"))?;
     let machine = startup.machine("machine").map_err(missing("machine"))?;
@@ -60,17 +64,38 @@ pub fn set_up(startup: &Startup<'_>) -> Result<(Supervisor, OwnedHandle), String
     let options = cmdline::parse(line.unwrap_or("")).map_err(|error| format!("{error}"))?;
     let mapping = archive.map(false).map_err(|error| format!("cannot map the boot archive: {error}"))?;
     let (system, images) = describe(&mapping, info.archive_bytes)?;
-    let power = hardware::power(machine, account, info.rsdp);
+    let record = startup.memory("record").map_err(missing("record"))?;
+    let record = record.map(true).map_err(|error| format!("cannot map its record: {error}"))?;
+    let record = record.leak().ok_or("its record cannot be written")?;
+    let (lasting, _) = Lasting::open(record).map_err(|error| format!("{error}"))?;
+    let status = startup.process().map_err(missing("self"))?.status();
+    let status = status.map_err(|error| format!("cannot ask for its own state: {error}"))?;
     let devices = Devices::new(machine, account, info.rsdp);
-    let boot = Boot { account, machine, archive, images, system, options, devices };
-    let queue = account.create_queue(64).map_err(|error| format!("cannot make init's queue: {error}"))?;
-    let mut supervisor = make_services(boot, &queue, power.unwrap_or_default())?;
-    if let Err(error) = power {
-        supervisor.log_own(&format!("{error}: software cannot switch this machine off"));
+    let boot = Boot { account, machine, archive, images, system, options, devices, memories: Vec::new() };
+    let queues = 1 + boot.system.services.iter().map(|service| service.provides.len()).sum::<usize>();
+    let saved = lasting.state().filter(|saved| saved.fits(boot.system.services.len(), queues));
+    successor::tidy(&boot, saved.as_ref(), info.rsdp)?;
+    let kept = saved.is_some();
+    let mut supervisor = match saved {
+        Some(saved) => successor::restore(boot, saved, lasting),
+        None => make_services(boot, lasting)?,
+    };
+    match hardware::power(machine, account, info.rsdp) {
+        Ok(power) => supervisor.power = power,
+        Err(error) => supervisor.log_own(&format!("{error}: software cannot switch this machine off")),
+    }
+    if kept {
+        supervisor.take_over(&status);
+        return Ok(supervisor);
+    }
+    if status.incarnation > 1 {
+        let end = successor::last_end(&status);
+        supervisor.log_own(&format!("its record was not there; all services start anew; the last incarnation {end}"));
     }
     let found = supervisor.boot.devices.found();
     supervisor.log_own(&format!("{} services; {found}", supervisor.boot.system.services.len()));
-    Ok((supervisor, queue))
+    supervisor.commit(None);
+    Ok(supervisor)
 }
 
 type Placed = Vec<Option<(u64, u64)>>;
@@ -90,8 +115,24 @@ fn describe(mapping: &Mapping, bytes: u64) -> Result<(System, Placed), String> {
     Ok((system, images))
 }
 
-fn make_services(mut boot: Boot, queue: &OwnedHandle, power: crate::acpi::Power) -> Result<Supervisor, String> {
+/// When a service comes back.
+pub fn policy(service: &Service) -> Policy {
+    Policy::from_ms(service.restart.backoff_ms, service.restart.backoff_max_ms)
+}
+
+/// What a service's unit is made of, where `left` pages are left for shares.
+pub fn plan(service: &Service, left: u64) -> Plan<'_> {
+    Plan {
+        name: &service.name,
+        pages: service.memory.pages(left),
+        priority: service.priority,
+        stack_pages: service.stack_pages.into(),
+    }
+}
+
+fn make_services(mut boot: Boot, lasting: Lasting<'static>) -> Result<Supervisor, String> {
     let text = |error: SysError| format!("cannot make the services' queues: {error}");
+    let queue = boot.account.create_queue(64).map_err(text)?;
     let own = queue.derive(Rights::SEND | Rights::RECEIVE | Rights::MINT, 0).map_err(text)?;
     let mut queues = alloc::vec![Provided { name: manifest::INIT_QUEUE.into(), queue: own, provider: None }];
     for (at, service) in boot.system.services.iter().enumerate() {
@@ -100,11 +141,8 @@ fn make_services(mut boot: Boot, queue: &OwnedHandle, power: crate::acpi::Power)
             queues.push(Provided { name: provided.name.clone(), queue, provider: Some(at) });
         }
     }
-    let services = core::mem::take(&mut boot.system.services);
-    let policy = |service: &Service| Policy::from_ms(service.restart.backoff_ms, service.restart.backoff_max_ms);
-    let mut table = Table::new(services.iter().map(policy));
+    let mut table = Table::new(boot.system.services.iter().map(policy));
     let status = boot.account.status().map_err(text)?;
-    boot.system.services = services;
     let left = status.limit.saturating_sub(status.used).saturating_sub(boot.system.fixed_pages());
     let mut units = Vec::new();
     let mut problems = Vec::new();
@@ -125,7 +163,7 @@ fn make_services(mut boot: Boot, queue: &OwnedHandle, power: crate::acpi::Power)
         units.push(unit);
     }
     let programs_pages = boot.system.programs.memory.pages(left);
-    let mut supervisor = Supervisor::new(boot, table, units, queues, power);
+    let mut supervisor = Supervisor::new(boot, table, units, queues, queue, lasting);
     supervisor.programs_pages = programs_pages;
     for problem in problems {
         supervisor.log_own(&problem);
@@ -142,13 +180,7 @@ fn make_service(
     own: Queue,
     left: u64,
 ) -> Result<Unit, StartError> {
-    let plan = Plan {
-        name: &service.name,
-        pages: service.memory.pages(left),
-        priority: service.priority,
-        stack_pages: service.stack_pages.into(),
-    };
-    let mut unit = Unit::make(boot.account, &plan, own, at as u64)?;
+    let mut unit = Unit::make(boot.account, &plan(service, left), own, at as u64)?;
     unit.hand("log", own.handle(), Rights::SEND, Allowed::LOG.badge(at as u32))?;
     for provided in queues.iter().filter(|provided| provided.provider == Some(at)) {
         // SEND, so that capabilities that it mints can have it.
@@ -166,7 +198,7 @@ fn make_service(
         if number == 0 {
             unit.hand("persistent", made.handle(), rights, 0)?;
         }
-        made.leak();
+        boot.memories.push(made);
     }
     if let Some(command) = &boot.options.exec {
         let value = if service.name == manifest::SESSION { command.clone() } else { "1".into() };
@@ -213,6 +245,7 @@ mod tests {
             ("account", layout::INIT_ACCOUNT),
             ("machine", layout::INIT_MACHINE),
             ("archive", layout::INIT_ARCHIVE),
+            ("record", layout::INIT_RECORD),
         ];
         assert!(startup.handles().eq(expected));
         assert_eq!(startup.program(), "init");

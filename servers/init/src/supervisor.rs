@@ -10,6 +10,7 @@ use crate::{
     acpi::Power,
     hardware::{self, Exit},
     journal::{self, Journal},
+    lasting::Lasting,
     report,
     requests::Goodbye,
     setup::Boot,
@@ -21,6 +22,7 @@ use abi::{Delivery, Message, MessageId, ProcessState, Rights, Tag};
 use alloc::{format, string::String, vec::Vec};
 use libipc::{
     Account, Machine, OwnedHandle, Queue, Service, SysError,
+    answer::Answer,
     error::{Refusal, SYS_STATUS},
     proto::svc::{Allowed, SvcError, SvcRestartOp},
     server, sys, wire,
@@ -75,18 +77,37 @@ pub struct Supervisor {
     pub(crate) power: Power,
     /// Restarts that somebody waits for.
     pub(crate) waiting: Vec<(usize, libipc::Pending<SvcRestartOp>)>,
+    /// Such calls that came to an earlier incarnation and will come again.
+    pub(crate) expected: Vec<(usize, MessageId)>,
     pub(crate) goodbyes: Vec<Goodbye>,
+    /// What it receives from.
+    pub(crate) queue: OwnedHandle,
+    pub(crate) lasting: Lasting<'static>,
     lines: u64,
-    echo: bool,
-    leaving: Option<(Exit, u64)>,
+    pub(crate) echo: bool,
+    pub(crate) leaving: Option<(Exit, u64)>,
     refuse_at: u64,
 }
 
 impl Supervisor {
-    /// Of a system that has been set up.
-    pub fn new(boot: Boot, table: Table, units: Vec<Option<Unit>>, queues: Vec<Provided>, power: Power) -> Supervisor {
+    /// Of a system that has been set up. It finds the lines of the log that `lasting` holds.
+    pub fn new(
+        boot: Boot,
+        table: Table,
+        units: Vec<Option<Unit>>,
+        queues: Vec<Provided>,
+        queue: OwnedHandle,
+        lasting: Lasting<'static>,
+    ) -> Supervisor {
         let watches = boot.system.services.iter().map(|service| Watch::new(service.heartbeat_ms)).collect();
-        let journals = (0..=units.len()).map(|_| Journal::default()).collect();
+        let mut journals: Vec<Journal> = (0..=units.len()).map(|_| Journal::default()).collect();
+        let mut lines = 0;
+        for (number, who, text) in lasting.lines() {
+            lines = number;
+            if let Some(journal) = journals.get_mut(who) {
+                journal.push(number, text);
+            }
+        }
         Supervisor {
             boot,
             table,
@@ -96,10 +117,13 @@ impl Supervisor {
             journals,
             programs: None,
             programs_pages: 0,
-            power,
+            power: Power::default(),
             waiting: Vec::new(),
+            expected: Vec::new(),
             goodbyes: Vec::new(),
-            lines: 0,
+            queue,
+            lasting,
+            lines,
             echo: true,
             leaving: None,
             refuse_at: 0,
@@ -107,10 +131,19 @@ impl Supervisor {
     }
 
     /// Serves until the machine goes down.
-    pub fn run(&mut self, queue: Queue) -> SysError {
+    pub fn run(&mut self) -> SysError {
+        let queue = self.queue.queue();
         let mut owed: Option<(MessageId, Message)> = None;
         loop {
-            self.advance();
+            // What is due may need the message page, in which the answer waits.
+            let is_due = self.next_deadline().is_some_and(|at| at <= sys::clock());
+            if let Some((id, answer)) = owed.take_if(|_| is_due) {
+                // Refused only where the caller is gone: its answers have no capabilities.
+                let _ = sys::reply(id, answer);
+            }
+            if owed.is_none() {
+                self.advance();
+            }
             let deadline = self.next_deadline();
             let received = match owed.take() {
                 None => sys::recv(queue.handle(), deadline),
@@ -191,18 +224,42 @@ impl Supervisor {
         if let Err(reason) = self.start_unit(at) {
             self.log_own(&format!("{}: {reason}", self.name(at)));
             self.table.not_started(at, sys::clock(), reason);
+            self.commit(None);
             return self.tell_if_held(at);
         }
-        self.table.started(at, sys::clock());
-        if let Some(watch) = self.watches.get_mut(at) {
-            watch.started(sys::clock());
-        }
+        self.has_started(at);
+    }
+
+    /// Service `at` runs.
+    pub(crate) fn has_started(&mut self, at: usize) {
+        let now = sys::clock();
+        self.table.started(at, now);
+        self.watch_from(at, now);
         self.answer_waiting(at, Ok(()));
+        self.commit(None);
+    }
+
+    /// Gives service `at` the time that one has which has just started.
+    pub(crate) fn watch_from(&mut self, at: usize, now: u64) {
+        if let Some(watch) = self.watches.get_mut(at) {
+            watch.started(now);
+        }
+    }
+
+    /// Saves what an incarnation after this one has to know, and with it the answer to a call.
+    pub(crate) fn commit(&mut self, answer: Option<(MessageId, &Answer)>) {
+        let saved = self.save();
+        if !self.lasting.commit(&saved, answer) {
+            self.log_own("its state is too large to be saved; should init die now, it goes on from an older one");
+        }
     }
 
     /// Answers those who wait for service `at` to be restarted.
     fn answer_waiting(&mut self, at: usize, answer: Result<(), SvcError>) {
-        for (_, pending) in self.waiting.extract_if(.., |(service, _)| *service == at) {
+        while let Some(next) = self.waiting.iter().position(|(service, _)| *service == at) {
+            let (_, pending) = self.waiting.swap_remove(next);
+            let encoded = pending.encode(&answer);
+            self.commit(Some((pending.id(), &encoded)));
             // Refused only where the caller is gone.
             let _ = pending.answer(answer);
         }
@@ -222,6 +279,8 @@ impl Supervisor {
         self.unit(at)?.clear().map_err(text)?;
         if self.boot.system.services.get(at).is_some_and(|service| service.name == manifest::SESSION) {
             self.renew_programs(at)?;
+            // Before it can run: an account that is not saved would be taken from it.
+            self.commit(None);
         }
         self.boot.devices.wake(at);
         self.unit(at)?.start(&image, sys::clock()).map_err(text)
@@ -235,7 +294,11 @@ impl Supervisor {
     fn renew_programs(&mut self, session: usize) -> Result<(), String> {
         let text = |error: SysError| format!("cannot set memory aside for programs: {error}");
         if let Some(old) = self.programs.take() {
-            old.account().destroy().map_err(text)?;
+            match old.account().destroy() {
+                // An earlier incarnation has destroyed it and died of something.
+                Ok(()) | Err(SysError::BadHandle) => {}
+                Err(error) => return Err(text(error)),
+            }
         }
         let account = self.boot.account.child(self.programs_pages).map_err(text)?;
         let handle = self.programs.insert(account).handle();
@@ -244,7 +307,7 @@ impl Supervisor {
     }
 
     /// The end event of service `at`: it may have died, or been restarted meanwhile.
-    fn ended(&mut self, at: usize) {
+    pub(crate) fn ended(&mut self, at: usize) {
         let Some(unit) = self.units.get(at).and_then(Option::as_ref) else { return };
         let Ok(status) = unit.status() else { return };
         if !matches!(ProcessState::from_raw(status.state), ProcessState::Faulted | ProcessState::Exited) {
@@ -258,6 +321,7 @@ impl Supervisor {
             report::describe(&status)
         ));
         self.table.died(at, sys::clock(), Death { what: report::summary(&status) });
+        self.commit(None);
         self.tell_if_held(at);
     }
 
@@ -290,6 +354,7 @@ impl Supervisor {
         }
         let line = format!("[{:5}.{:06}] {text}", now / 1_000_000, now % 1_000_000);
         self.lines += 1;
+        self.lasting.keep_line(self.lines, at, &line);
         if let Some(journal) = self.journals.get_mut(at) {
             journal.push(self.lines, line);
         }
@@ -312,11 +377,16 @@ impl Supervisor {
         let told = session.is_some_and(|provided| sys::post(provided.queue.handle(), message).is_ok());
         let patience = if told { FAREWELL } else { 0 };
         self.leaving = Some((how, sys::clock().saturating_add(patience)));
+        self.commit(None);
     }
 
     fn leave(&mut self, how: Exit) {
         self.leaving = None;
         self.table.stop_all();
+        // Should it die on the way, its successor goes this way at once.
+        self.leaving = Some((how, 0));
+        self.commit(None);
+        self.leaving = None;
         hardware::leave(self.boot.machine, self.boot.account, self.power, how);
         // The machine may take a moment to act on it.
         sys::sleep_until(sys::clock().saturating_add(LAST_MOMENT));
@@ -329,7 +399,10 @@ impl Supervisor {
         match (operation, word) {
             (notice::READY, notice::REBOOT) => self.leave(Exit::Reboot),
             (notice::READY, _) => self.leave(Exit::PowerOff),
-            (notice::QUIET, _) => self.echo = false,
+            (notice::QUIET, _) => {
+                self.echo = false;
+                self.commit(None);
+            }
             _ => {}
         }
     }

@@ -4,7 +4,10 @@
 //! 2. A service is started only while it is [`State::Waiting`], and then at its time.
 //! 3. After [`Table::stop_all`] nothing is started any more.
 
-use crate::restart::{Failures, Policy, Verdict};
+use crate::{
+    restart::{Failures, Policy, Verdict},
+    saved::{SavedEntry, SavedState},
+};
 use alloc::{string::String, vec::Vec};
 
 /// What a service is doing.
@@ -58,6 +61,17 @@ impl Table {
         let entry =
             |policy| Entry { state: State::Waiting(0), failures: Failures::new(policy), restarts: 0, last: None };
         Table { entries: policies.into_iter().map(entry).collect(), stopped: false }
+    }
+
+    /// What is saved.
+    pub fn save(&self) -> (Vec<SavedEntry>, bool) {
+        (self.entries.iter().map(Entry::save).collect(), self.stopped)
+    }
+
+    /// What was saved of services with these policies.
+    pub fn restored(policies: impl IntoIterator<Item = Policy>, saved: &[SavedEntry], stopped: bool) -> Table {
+        let entries = policies.into_iter().zip(saved).map(|(policy, saved)| Entry::restored(policy, saved)).collect();
+        Table { entries, stopped }
     }
 
     /// The state of service `at`.
@@ -151,6 +165,28 @@ impl Table {
 }
 
 impl Entry {
+    fn save(&self) -> SavedEntry {
+        let (recent, row, started) = self.failures.save();
+        let state = match &self.state {
+            State::Waiting(at) => SavedState::Waiting(*at),
+            State::Running => SavedState::Running,
+            State::Stopping => SavedState::Stopping,
+            State::Held(reason) => SavedState::Held(reason.clone()),
+        };
+        SavedEntry { state, restarts: self.restarts, last: self.last.clone(), recent, row, started }
+    }
+
+    fn restored(policy: Policy, saved: &SavedEntry) -> Entry {
+        let state = match &saved.state {
+            SavedState::Waiting(at) => State::Waiting(*at),
+            SavedState::Running => State::Running,
+            SavedState::Stopping => State::Stopping,
+            SavedState::Held(reason) => State::Held(reason.clone()),
+        };
+        let failures = Failures::restored(policy, &saved.recent, saved.row, saved.started);
+        Entry { state, failures, restarts: saved.restarts, last: saved.last.clone() }
+    }
+
     fn fail(&mut self, now: u64, what: String) {
         self.state = match self.failures.died(now) {
             Verdict::RestartAt(at) => {
@@ -179,6 +215,27 @@ mod tests {
 
     fn crash() -> Death {
         Death { what: "page fault".to_string() }
+    }
+
+    #[test]
+    fn what_is_saved_goes_on_as_if_nothing_had_happened() {
+        let mut table = table(4);
+        for now in 1..=BUDGET as u64 + 1 {
+            table.died(0, now, crash());
+            table.started(0, now);
+        }
+        table.died(0, 50, crash());
+        table.died(1, 60, crash());
+        assert!(table.ordered(2, 70));
+        let (saved, stopped) = table.save();
+        let policies = (0..4).map(|_| Policy::from_ms(10, 1000));
+        let mut after = Table::restored(policies, &saved, stopped);
+        assert_eq!(after.save(), (saved, stopped));
+        assert!(matches!(after.state(0), Some(State::Held(_))));
+        assert_eq!((after.restarts(1), after.due(60)), (1, Some(1)));
+        after.started(1, 60);
+        after.died(1, 61, crash());
+        assert_eq!(after.next_due(), Some(61 + 10_000_000), "the row of failures goes on");
     }
 
     #[test]

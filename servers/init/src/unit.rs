@@ -4,6 +4,7 @@
 //!    an incarnation (stack, startup pages, everything it makes) is paid for by the service's account and goes with it.
 //! 2. Every incarnation finds the same capabilities under the same handles, those that [`Unit::hand`] has handed it.
 
+use crate::saved::{self, SavedUnit};
 use abi::{Handle, ProcessStatus, Rights};
 use alloc::{format, string::String, vec::Vec};
 use libipc::{
@@ -33,7 +34,9 @@ pub struct Unit {
     end: OwnedHandle,
     names: Vec<(String, Handle)>,
     environment: Vec<(String, String)>,
-    incarnation: u64,
+    starts: u64,
+    /// Its process is as it was made.
+    untouched: bool,
     started: u64,
     lacks: Option<String>,
 }
@@ -86,7 +89,8 @@ impl Unit {
             end,
             names: Vec::new(),
             environment: Vec::new(),
-            incarnation: 0,
+            starts: 0,
+            untouched: true,
             started: 0,
             lacks: None,
         };
@@ -122,10 +126,9 @@ impl Unit {
 
     /// Makes it ready for its next incarnation: what the last one had, except what it was handed, is gone.
     pub fn clear(&mut self) -> Result<(), StartError> {
-        self.incarnation = match self.incarnation {
-            0 => 1,
-            _ => self.process.process().reset().doing("clear its process")?,
-        };
+        if !core::mem::replace(&mut self.untouched, false) {
+            self.process.process().reset().doing("clear its process")?;
+        }
         Ok(())
     }
 
@@ -134,7 +137,7 @@ impl Unit {
         let process = self.process.process();
         let mut command = Command::new(&self.name);
         command.stack(self.stack_pages).priority(self.priority);
-        command.env("incarnation", &format!("{}", self.incarnation));
+        command.env("incarnation", &format!("{}", self.starts + 1));
         for (key, value) in &self.environment {
             command.env(key, value);
         }
@@ -142,7 +145,7 @@ impl Unit {
             command.known(name, *handle);
         }
         command.start(process, self.account.account(), image).map_err(StartError::Spawn)?;
-        self.started = now;
+        self.adopt(now);
         Ok(())
     }
 
@@ -151,9 +154,43 @@ impl Unit {
         &self.name
     }
 
-    /// Which incarnation was started last; 0 before the first.
-    pub fn incarnation(&self) -> u64 {
-        self.incarnation
+    /// It runs: it has been started, if not by this incarnation of the supervisor.
+    pub fn adopt(&mut self, now: u64) {
+        self.starts += 1;
+        self.started = now;
+    }
+
+    /// What is saved.
+    pub fn save(&self) -> SavedUnit {
+        SavedUnit {
+            account: saved::raw(&self.account),
+            process: saved::raw(&self.process),
+            end: saved::raw(&self.end),
+            names: self.names.iter().map(|(name, handle)| (name.clone(), handle.raw())).collect(),
+            environment: self.environment.clone(),
+            starts: self.starts,
+            started: self.started,
+            lacks: self.lacks.clone(),
+        }
+    }
+
+    /// What was saved of a unit after this plan. How far its process has come since is not known.
+    pub fn restored(plan: &Plan<'_>, saved: SavedUnit) -> Unit {
+        let names = saved.names.into_iter().map(|(name, handle)| (name, Handle::from_raw(handle))).collect();
+        Unit {
+            name: plan.name.into(),
+            priority: plan.priority,
+            stack_pages: plan.stack_pages,
+            account: saved::owned(saved.account),
+            process: saved::owned(saved.process),
+            end: saved::owned(saved.end),
+            names,
+            environment: saved.environment,
+            starts: saved.starts,
+            untouched: false,
+            started: saved.started,
+            lacks: saved.lacks,
+        }
     }
 
     /// When it was started last.
