@@ -126,7 +126,10 @@ fn a_listing_of_processes_goes_through_the_whole_tree_in_order_of_their_ids() {
             let (_, process) = w.process(account, None);
             expected.push(w.k.processes[process].id);
         }
-        let room = { let a: Ref<Account> = w.object(w.init, account); w.k.accounts[a].limit - w.k.accounts[a].used };
+        let room = {
+            let a: Ref<Account> = w.object(w.init, account);
+            w.k.accounts[a].limit - w.k.accounts[a].used
+        };
         account = w.get(w.init, sys(Sysno::AccountCreate).on(account).words(&[room - 2]));
     }
     assert_eq!(processes(&mut w, layout::INIT_ACCOUNT), expected);

@@ -55,7 +55,12 @@ pub fn audit(k: &mut K) -> Totals {
     Totals { free: k.mm.free_frames(), capabilities, objects: living.objects }
 }
 
-fn list_of<T: crate::mm::Object>(pool: &mut Pool<T>, list: &SlabList, what: &'static str, l: &mut Living) -> Vec<Ref<T>> {
+fn list_of<T: crate::mm::Object>(
+    pool: &mut Pool<T>,
+    list: &SlabList,
+    what: &'static str,
+    l: &mut Living,
+) -> Vec<Ref<T>> {
     let mut out = Vec::new();
     pool.for_each(list, |name, _| out.push(name));
     assert_eq!(out.len(), list.objects as usize, "{what}: the slab list counts its objects");
@@ -113,9 +118,20 @@ fn walk(k: &mut K) -> Living {
 /// Frames of each kind. Reserved ones aside these are all that the kernel manages, and the archive's.
 fn count_frames(k: &K) -> BTreeMap<u8, u64> {
     let kinds = [
-        FrameKind::Free, FrameKind::Content, FrameKind::PageTable, FrameKind::CapTable, FrameKind::Words,
-        FrameKind::Account, FrameKind::Process, FrameKind::Thread, FrameKind::Memory, FrameKind::Queue,
-        FrameKind::Event, FrameKind::Irq, FrameKind::IoPorts, FrameKind::Region,
+        FrameKind::Free,
+        FrameKind::Content,
+        FrameKind::PageTable,
+        FrameKind::CapTable,
+        FrameKind::Words,
+        FrameKind::Account,
+        FrameKind::Process,
+        FrameKind::Thread,
+        FrameKind::Memory,
+        FrameKind::Queue,
+        FrameKind::Event,
+        FrameKind::Irq,
+        FrameKind::IoPorts,
+        FrameKind::Region,
     ];
     let mut out = BTreeMap::new();
     for n in 0..k.mm.frames() {
@@ -140,7 +156,8 @@ fn pages_of(k: &K, memory: Ref<Memory>) -> (u64, u64) {
             let mut committed = 0;
             if deep && indexed {
                 let halves = |n: usize| k.mm.word(Frame(frames[0]), n);
-                index += (0..512).map(|n| u64::from(halves(n) as u32 != 0) + u64::from(halves(n) >> 32 != 0)).sum::<u64>();
+                index +=
+                    (0..512).map(|n| u64::from(halves(n) as u32 != 0) + u64::from(halves(n) >> 32 != 0)).sum::<u64>();
             }
             if !deep || indexed {
                 committed = (0..object.pages).filter(|n| k.page_of(memory, *n).is_some()).count() as u64;
@@ -155,7 +172,8 @@ fn check_accounts(k: &mut K, l: &Living, frames: &BTreeMap<u8, u64>) {
     let mut own_use = 0;
     for account in &l.accounts {
         let mine = |owner: Option<Ref<Account>>| owner == Some(*account);
-        let (mut own_contents, mut own_tables, mut own_caps, mut own_words, mut own_pages) = (0u64, 0u64, 0u64, 0u64, 0u64);
+        let (mut own_contents, mut own_tables, mut own_caps, mut own_words, mut own_pages) =
+            (0u64, 0u64, 0u64, 0u64, 0u64);
         for m in l.memories.iter().filter(|m| mine(k.memories[**m].account)) {
             let (committed, index) = pages_of(k, *m);
             own_contents += committed;
@@ -169,7 +187,9 @@ fn check_accounts(k: &mut K, l: &Living, frames: &BTreeMap<u8, u64>) {
         for q in l.queues.iter().filter(|q| mine(k.queues[**q].account)) {
             own_words += k.queues[*q].ring_frames();
         }
-        own_pages += l.threads.iter().filter(|t| mine(k.threads[**t].account) && k.threads[**t].message.is_some()).count() as u64;
+        own_pages +=
+            l.threads.iter().filter(|t| mine(k.threads[**t].account) && k.threads[**t].message.is_some()).count()
+                as u64;
         let a = &k.accounts[*account];
         let status = a.status();
         assert!(a.used <= a.limit, "account invariant 1");
@@ -234,7 +254,11 @@ fn walk_siblings(k: &K, head: u32, before: u32, what: (u8, u32), rights: u16, se
         assert_eq!((entry.kind & !MAPPING, entry.object), what, "a tree is about one object");
         if entry.kind & MAPPING != 0 {
             let region = Ref::<crate::region::Region>::from_raw(entry.badge as u32).unwrap();
-            assert_eq!(k.regions[region].slot, Some(slot), "cap invariant 5: a mapping's slot and its region go together");
+            assert_eq!(
+                k.regions[region].slot,
+                Some(slot),
+                "cap invariant 5: a mapping's slot and its region go together"
+            );
             assert_eq!(entry.child, 0, "nothing is derived from a mapping");
         }
         assert_eq!(entry.prev, prev, "cap invariant 3: links agree");
@@ -268,7 +292,8 @@ fn members(k: &K, list: &PriorityQueue) -> Vec<(u8, Ref<Thread>)> {
 
 fn check_threads(k: &mut K, l: &Living) {
     let mut listed: BTreeMap<u32, &'static str> = BTreeMap::new();
-    let mut list = |thread: Ref<Thread>, name| assert!(listed.insert(thread.raw(), name).is_none(), "thread invariant 1");
+    let mut list =
+        |thread: Ref<Thread>, name| assert!(listed.insert(thread.raw(), name).is_none(), "thread invariant 1");
     for (_, thread) in members(k, &k.ready) {
         assert_eq!(k.threads[thread].wait, Wait::Nothing);
         assert_ne!(k.current, Some(thread), "schedule invariant 2");

@@ -14,9 +14,18 @@ fn a_handle_that_is_stale_forged_or_out_of_range_names_nothing() {
     let next = w.queue(0);
     assert_eq!(next.index(), queue.index(), "the slot is used again");
     let forged = [
-        queue, Handle::NONE, Handle::new(0, 1), Handle::new(128, 0), Handle::new(next.index(), next.generation() + 1),
-        Handle::new(next.index() + 1, 1), Handle::new(127, 1), Handle::new(128, 1), Handle::new(1 << 17, 1),
-        Handle::new(u32::MAX, 1), Handle::new(u32::MAX, u32::MAX), Handle::from_raw(u64::MAX),
+        queue,
+        Handle::NONE,
+        Handle::new(0, 1),
+        Handle::new(128, 0),
+        Handle::new(next.index(), next.generation() + 1),
+        Handle::new(next.index() + 1, 1),
+        Handle::new(127, 1),
+        Handle::new(128, 1),
+        Handle::new(1 << 17, 1),
+        Handle::new(u32::MAX, 1),
+        Handle::new(u32::MAX, u32::MAX),
+        Handle::from_raw(u64::MAX),
     ];
     for handle in forged {
         for number in [Sysno::Inspect, Sysno::Duplicate, Sysno::Close, Sysno::Revoke] {
@@ -34,7 +43,8 @@ fn a_copy_has_the_rights_of_both_masks_and_never_more() {
     let weak = w.get(w.init, duplicate(queue, Rights::SEND | Rights::RECEIVE));
     let weaker = w.get(w.init, duplicate(weak, Rights::RECEIVE | Rights::MINT | Rights::CONTROL));
     let all = w.get(w.init, duplicate(weaker, Rights::all()));
-    for (handle, rights) in [(weak, Rights::SEND | Rights::RECEIVE), (weaker, Rights::RECEIVE), (all, Rights::RECEIVE)] {
+    for (handle, rights) in [(weak, Rights::SEND | Rights::RECEIVE), (weaker, Rights::RECEIVE), (all, Rights::RECEIVE)]
+    {
         let words = w.make(w.init, sys(Sysno::Inspect).on(handle)).unwrap();
         assert_eq!(words[1], u64::from(rights.bits()));
     }

@@ -48,12 +48,25 @@ impl Elf {
     /// Code (one page and a bit), read-only data by itself, and data of 3,000 bytes with 9,000 more of zeroes.
     pub fn good() -> Elf {
         let text = Segment {
-            kind: LOAD, flags: R | X, offset: 0, address: TEXT, file_size: 5000, memory_size: 5000, align: 4096,
+            kind: LOAD,
+            flags: R | X,
+            offset: 0,
+            address: TEXT,
+            file_size: 5000,
+            memory_size: 5000,
+            align: 4096,
         };
         let data = Segment {
-            kind: LOAD, flags: R | W, offset: 0x2040, address: DATA, file_size: 3000, memory_size: 12_000, align: 4096,
+            kind: LOAD,
+            flags: R | W,
+            offset: 0x2040,
+            address: DATA,
+            file_size: 3000,
+            memory_size: 12_000,
+            align: 4096,
         };
-        let stack = Segment { kind: STACK, flags: R | W, offset: 0, address: 0, file_size: 0, memory_size: 0, align: 16 };
+        let stack =
+            Segment { kind: STACK, flags: R | W, offset: 0, address: 0, file_size: 0, memory_size: 0, align: 16 };
         Elf {
             magic: *b"\x7fELF",
             class: 2,

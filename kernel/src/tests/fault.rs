@@ -41,8 +41,13 @@ fn a_first_touch_is_served_and_the_program_goes_on() {
 #[test]
 fn an_access_that_nothing_allows_stops_the_process_and_is_reported() {
     let cases = [
-        (AT + 8 * PAGE_SIZE, USER), (AT, USER | WRITE), (AT, USER | FETCH), (0, USER), (layout::USER_END, USER | WRITE),
-        (u64::MAX, USER), (0xffff_8000_0000_0000, USER | 1),
+        (AT + 8 * PAGE_SIZE, USER),
+        (AT, USER | WRITE),
+        (AT, USER | FETCH),
+        (0, USER),
+        (layout::USER_END, USER | WRITE),
+        (u64::MAX, USER),
+        (0xffff_8000_0000_0000, USER | 1),
     ];
     for (address, code) in cases {
         let mut w = World::new();
@@ -61,9 +66,17 @@ fn an_access_that_nothing_allows_stops_the_process_and_is_reported() {
 #[test]
 fn each_exception_has_its_kind() {
     let kinds = [
-        (0, FaultKind::Divide), (1, FaultKind::Debug), (3, FaultKind::Debug), (4, FaultKind::Other),
-        (6, FaultKind::InvalidInstruction), (12, FaultKind::Other), (13, FaultKind::Protection),
-        (16, FaultKind::FloatingPoint), (17, FaultKind::Other), (19, FaultKind::FloatingPoint), (255, FaultKind::Other),
+        (0, FaultKind::Divide),
+        (1, FaultKind::Debug),
+        (3, FaultKind::Debug),
+        (4, FaultKind::Other),
+        (6, FaultKind::InvalidInstruction),
+        (12, FaultKind::Other),
+        (13, FaultKind::Protection),
+        (16, FaultKind::FloatingPoint),
+        (17, FaultKind::Other),
+        (19, FaultKind::FloatingPoint),
+        (255, FaultKind::Other),
     ];
     for (vector, kind) in kinds {
         let mut w = World::new();

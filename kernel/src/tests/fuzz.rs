@@ -38,7 +38,9 @@ fn operands(number: Sysno) -> (Option<Kind>, Option<Kind>) {
         AccountCreate | AccountDestroy | AccountStatus | AccountProcess => (Some(Kind::Account), None),
         ProcessCreate => (Some(Kind::Account), Some(Kind::Event)),
         ProcessLoad | MemoryMap => (Some(Kind::Process), Some(Kind::Memory)),
-        ProcessStatus | ProcessKill | ProcessReset | ProcessRead | ThreadCreate | MemoryUnmap => (Some(Kind::Process), None),
+        ProcessStatus | ProcessKill | ProcessReset | ProcessRead | ThreadCreate | MemoryUnmap => {
+            (Some(Kind::Process), None)
+        }
         ThreadPriority => (Some(Kind::Thread), None),
         MemoryCreate | QueueCreate | EventCreate => (Some(Kind::Account), None),
         MemoryPhysical | IrqCreate | PortsCreate => (Some(Kind::Machine), Some(Kind::Account)),
@@ -55,7 +57,8 @@ fn operands(number: Sysno) -> (Option<Kind>, Option<Kind>) {
 }
 
 fn any_handle(dice: &mut Dice, known: &[(Handle, Kind)], kind: Option<Kind>) -> u64 {
-    let fitting: Vec<Handle> = known.iter().filter(|(_, k)| kind.is_none_or(|kind| kind == *k)).map(|(h, _)| *h).collect();
+    let fitting: Vec<Handle> =
+        known.iter().filter(|(_, k)| kind.is_none_or(|kind| kind == *k)).map(|(h, _)| *h).collect();
     let all: Vec<Handle> = known.iter().map(|(h, _)| *h).collect();
     match dice.below(20) {
         0 => dice.next(),
@@ -81,7 +84,8 @@ fn any_word(dice: &mut Dice) -> u64 {
 
 /// Message ids that somebody has, and some that nobody has.
 fn any_token(w: &World, dice: &mut Dice) -> u64 {
-    let calls: Vec<u64> = (0..w.k.calls.count()).filter_map(|n| w.k.thread_numbered(n)).map(|t| w.k.threads[t].call).collect();
+    let calls: Vec<u64> =
+        (0..w.k.calls.count()).filter_map(|n| w.k.thread_numbered(n)).map(|t| w.k.threads[t].call).collect();
     if dice.below(8) == 0 { dice.next() } else { dice.pick(&calls).unwrap_or(0) }
 }
 
@@ -96,7 +100,11 @@ fn any_page(w: &mut World, dice: &mut Dice, me: Actor, known: &[(Handle, Kind)])
     for n in 0..MAX_LEASES {
         let of = if dice.below(3) == 0 { any_token(w, dice) } else { 0 };
         let lease = LeaseDescriptor {
-            start: any_word(dice), length: any_word(dice), of, access: dice.below(5) as u32, index: dice.below(5) as u32,
+            start: any_word(dice),
+            length: any_word(dice),
+            of,
+            access: dice.below(5) as u32,
+            index: dice.below(5) as u32,
         };
         w.set_lease(me, n, lease);
     }
@@ -109,7 +117,11 @@ fn any_tag(dice: &mut Dice) -> u64 {
     match dice.below(8) {
         0 => dice.next(),
         1..=3 => tag.raw(),
-        _ => tag.with_payload(dice.below(1100) as usize).with_caps(dice.below(6) as usize).with_leases(dice.below(5) as usize).raw(),
+        _ => tag
+            .with_payload(dice.below(1100) as usize)
+            .with_caps(dice.below(6) as usize)
+            .with_leases(dice.below(5) as usize)
+            .raw(),
     }
 }
 
@@ -132,7 +144,9 @@ fn step(w: &mut World, seed: u64) {
     any_page(w, &mut dice, me, &known);
     let mut number = dice.pick(Sysno::ALL).unwrap();
     // Ends are rarer than in an even choice, or there would be nobody left.
-    if matches!(number, Sysno::Exit | Sysno::ThreadExit | Sysno::ProcessKill | Sysno::AccountDestroy) && dice.below(4) != 0 {
+    if matches!(number, Sysno::Exit | Sysno::ThreadExit | Sysno::ProcessKill | Sysno::AccountDestroy)
+        && dice.below(4) != 0
+    {
         number = Sysno::Yield;
     }
     let (first, second) = operands(number);
@@ -162,7 +176,9 @@ fn company(w: &mut World) {
         actors.push(actor);
     }
     for (n, actor) in actors.iter().enumerate() {
-        for handle in [queue, event, memory, actor.handle, actor.account, actors[(n + 1) % 4].handle, actor.control, irq, ports] {
+        for handle in
+            [queue, event, memory, actor.handle, actor.account, actors[(n + 1) % 4].handle, actor.control, irq, ports]
+        {
             w.grant(*actor, handle, Rights::all(), 0);
         }
     }

@@ -55,11 +55,26 @@ fn each_defect_is_found_and_named() {
         ("a core dump", NotExecutable, Box::new(|e| e.kind = 4)),
         ("no program headers", SegmentCount, Box::new(|e| e.count = Some(0))),
         ("no loadable segment", SegmentCount, Box::new(|e| e.segments.retain(|s| s.kind != LOAD))),
-        ("empty segments alone", SegmentCount, Box::new(|e| e.segments.iter_mut().for_each(|s| (s.memory_size, s.file_size) = (0, 0)))),
+        (
+            "empty segments alone",
+            SegmentCount,
+            Box::new(|e| e.segments.iter_mut().for_each(|s| (s.memory_size, s.file_size) = (0, 0))),
+        ),
         ("headers of another size", SegmentCount, Box::new(|e| e.header_size = 32)),
-        ("too many segments", SegmentCount, Box::new(|e| {
-            e.segments = (0..17).map(|n| Segment { address: TEXT + n * 0x1000, file_size: 16, memory_size: 16, ..e.segments[0].clone() }).collect();
-        })),
+        (
+            "too many segments",
+            SegmentCount,
+            Box::new(|e| {
+                e.segments = (0..17)
+                    .map(|n| Segment {
+                        address: TEXT + n * 0x1000,
+                        file_size: 16,
+                        memory_size: 16,
+                        ..e.segments[0].clone()
+                    })
+                    .collect();
+            }),
+        ),
         ("headers beyond the first page", HeadersTooFar, Box::new(|e| e.headers_at = 4096)),
         ("headers across the end of the first page", HeadersTooFar, Box::new(|e| e.headers_at = 4096 - 56)),
         ("headers inside the file's header", HeadersTooFar, Box::new(|e| e.headers_at = 56)),
@@ -72,8 +87,16 @@ fn each_defect_is_found_and_named() {
         ("a segment that wraps in the file", SegmentOutOfFile, Box::new(|e| e.segments[1].offset = u64::MAX - 0xfbf)),
         ("more in the file than in memory", SegmentOutOfFile, Box::new(|e| e.segments[1].memory_size = 2999)),
         ("a segment in the first page", SegmentAddress, Box::new(|e| e.segments[0].address = 0)),
-        ("a segment in the runtime's part", SegmentAddress, Box::new(|e| e.segments[1].address = layout::HEAP_START + 0x40)),
-        ("a segment that reaches there", SegmentAddress, Box::new(|e| e.segments[1].address = layout::HEAP_START - 0x1fc0)),
+        (
+            "a segment in the runtime's part",
+            SegmentAddress,
+            Box::new(|e| e.segments[1].address = layout::HEAP_START + 0x40),
+        ),
+        (
+            "a segment that reaches there",
+            SegmentAddress,
+            Box::new(|e| e.segments[1].address = layout::HEAP_START - 0x1fc0),
+        ),
         ("a segment of the kernel's", SegmentAddress, Box::new(|e| e.segments[1].address = 0xffff_8000_0000_0040)),
         ("a segment that wraps", SegmentAddress, Box::new(|e| e.segments[1].address = u64::MAX - 0xfbf)),
         ("a segment of 4 GiB", SegmentAddress, Box::new(|e| e.segments[1].memory_size = 4 << 30)),
@@ -211,7 +234,8 @@ fn loading_needs_control_the_right_to_read_and_a_process_without_threads() {
     let actor = w.actor(60);
     let weak_process = w.grant(actor, process, Rights::all() - Rights::CONTROL, 0);
     let weak_memory = w.grant(actor, memory, Rights::all() - Rights::READ, 0);
-    let (good_process, good_memory) = (w.grant(actor, process, Rights::CONTROL, 0), w.grant(actor, memory, Rights::READ, 0));
+    let (good_process, good_memory) =
+        (w.grant(actor, process, Rights::CONTROL, 0), w.grant(actor, memory, Rights::READ, 0));
     for call in [load(weak_process, good_memory), load(good_process, weak_memory)] {
         assert_eq!(w.make(actor, call), Err(SysError::MissingRights));
     }
@@ -248,11 +272,24 @@ fn any_segment() -> impl Strategy<Value = Segment> {
     let sizes = prop_oneof![0u64..0x3000, any::<u64>()];
     let address = prop_oneof![(0u64..12).prop_map(|n| 0x3f_f000 + n * 0x800), any::<u64>()];
     let kinds = prop_oneof![8 => Just(LOAD), 1 => Just(STACK), 1 => any::<u32>()];
-    (kinds, 0u32..8, prop_oneof![(0u64..6).prop_map(|n| n * 0x800), any::<u64>()], address, sizes.clone(), sizes, 0u64..4).prop_map(
-        |(kind, flags, offset, address, file_size, memory_size, align)| {
-            Segment { kind, flags, offset, address, file_size, memory_size, align: align * 2048 }
-        },
+    (
+        kinds,
+        0u32..8,
+        prop_oneof![(0u64..6).prop_map(|n| n * 0x800), any::<u64>()],
+        address,
+        sizes.clone(),
+        sizes,
+        0u64..4,
     )
+        .prop_map(|(kind, flags, offset, address, file_size, memory_size, align)| Segment {
+            kind,
+            flags,
+            offset,
+            address,
+            file_size,
+            memory_size,
+            align: align * 2048,
+        })
 }
 
 proptest! {

@@ -201,8 +201,12 @@ fn a_tag_with_bits_that_are_the_kernel_s_or_counts_beyond_the_limits_is_refused(
         let p = pair(w);
         w.begin(p.server, sys(Sysno::Recv).on(p.receive));
         let bad = [
-            Tag::new(0, 0).with_payload(MAX_PAYLOAD + 1), Tag::new(0, 0).with_caps(5), Tag::new(0, 0).with_leases(5),
-            Tag::from_raw(1 << 49), Tag::new(0, 0).delivered(Delivery::Event, 0), Tag::new(0, 0).delivered(Delivery::Call, 1),
+            Tag::new(0, 0).with_payload(MAX_PAYLOAD + 1),
+            Tag::new(0, 0).with_caps(5),
+            Tag::new(0, 0).with_leases(5),
+            Tag::from_raw(1 << 49),
+            Tag::new(0, 0).delivered(Delivery::Event, 0),
+            Tag::new(0, 0).delivered(Delivery::Call, 1),
         ];
         for tag in bad {
             assert_eq!(w.make(p.client, sys(Sysno::Call).on(p.send).tag(tag)), Err(SysError::BadArgument), "{tag:?}");
@@ -428,8 +432,10 @@ fn capabilities_in_a_message_are_derived_with_no_more_rights_than_the_sender_s()
         let weak = w.grant(p.client, event, Rights::SIGNAL, 0);
         let mint = w.grant(p.client, other, Rights::SEND | Rights::MINT, 5);
         let caps = [
-            CapDescriptor::copy(weak, Rights::all()), CapDescriptor::mint(mint, Rights::SEND, 99),
-            CapDescriptor::copy(mint, Rights::empty()), CapDescriptor::copy(p.send, Rights::SEND),
+            CapDescriptor::copy(weak, Rights::all()),
+            CapDescriptor::mint(mint, Rights::SEND, 99),
+            CapDescriptor::copy(mint, Rights::empty()),
+            CapDescriptor::copy(p.send, Rights::SEND),
         ];
         w.set_caps(p.client, &caps);
         w.begin(p.client, sys(Sysno::Call).on(p.send).tag(Tag::new(0, 0).with_caps(MAX_CAPS)));

@@ -106,7 +106,9 @@ fn an_interrupt_whose_event_or_object_is_gone_is_heard_by_nobody() {
 fn ports_are_open_to_the_process_they_were_opened_for_and_while_it_runs() {
     let mut w = World::new();
     let actor = w.actor(60);
-    let make = |first, count| sys(Sysno::PortsCreate).on(layout::INIT_MACHINE).with(layout::INIT_ACCOUNT).words(&[first, count]);
+    let make = |first, count| {
+        sys(Sysno::PortsCreate).on(layout::INIT_MACHINE).with(layout::INIT_ACCOUNT).words(&[first, count])
+    };
     for (first, count) in [(0, 0), (0xffff, 2), (0x1_0000, 1), (u64::MAX, 1), (0, 0x1_0001), (1, u64::MAX)] {
         assert_eq!(w.make(w.init, make(first, count)), Err(SysError::BadArgument));
     }
@@ -136,7 +138,8 @@ fn ports_are_open_to_the_process_they_were_opened_for_and_while_it_runs() {
 #[test]
 fn ports_opened_to_the_running_process_are_open_at_once() {
     let mut w = World::new();
-    let ports = w.get(w.init, sys(Sysno::PortsCreate).on(layout::INIT_MACHINE).with(layout::INIT_ACCOUNT).words(&[0x60, 5]));
+    let ports =
+        w.get(w.init, sys(Sysno::PortsCreate).on(layout::INIT_MACHINE).with(layout::INIT_ACCOUNT).words(&[0x60, 5]));
     w.make(w.init, sys(Sysno::PortsOpen).on(layout::INIT_SELF).with(ports)).unwrap();
     assert_eq!(w.k.machine.ports.len(), 1);
     w.audit();
@@ -150,7 +153,8 @@ fn a_process_with_open_ports_takes_part_in_calls_with_them_open_for_it_alone() {
         let (queue, client, server) = (w.queue(0), w.actor(60), w.actor(60));
         let send = w.grant(client, queue, Rights::SEND, 0);
         let receive = w.grant(server, queue, Rights::RECEIVE, 0);
-        let ports = w.get(w.init, sys(Sysno::PortsCreate).on(layout::INIT_MACHINE).with(layout::INIT_ACCOUNT).words(&[0x60, 5]));
+        let ports = w
+            .get(w.init, sys(Sysno::PortsCreate).on(layout::INIT_MACHINE).with(layout::INIT_ACCOUNT).words(&[0x60, 5]));
         for who in [server, client] {
             w.make(w.init, sys(Sysno::PortsOpen).on(who.handle).with(ports)).unwrap();
             w.begin(server, sys(Sysno::Recv).on(receive));

@@ -120,5 +120,8 @@ fn the_totals_are_told_when_the_first_program_opens_ports() {
     assert!(s.w.k.machine.log.is_empty());
     s.w.make(s.w.init, sys(Sysno::PortsOpen).on(layout::INIT_SELF).with(ports)).expect("they are free");
     let log = String::from_utf8_lossy(&s.w.k.machine.log).into_owned();
-    assert!(log.lines().any(|line| line.starts_with("kernel: points of fs: ") && line.ends_with(" 1 1 kills 0")), "{log}");
+    assert!(
+        log.lines().any(|line| line.starts_with("kernel: points of fs: ") && line.ends_with(" 1 1 kills 0")),
+        "{log}"
+    );
 }

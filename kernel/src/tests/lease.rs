@@ -71,7 +71,8 @@ fn a_lent_range_is_read_and_written_across_pages() {
 fn nothing_beyond_the_lease_and_nothing_without_the_access_is_reached() {
     let mut w = World::new();
     let l = loan(&mut w);
-    let leases = [lend(AT, 100, LeaseAccess::READ), lend(AT, 100, LeaseAccess::WRITE), lend(AT, 100, LeaseAccess::empty())];
+    let leases =
+        [lend(AT, 100, LeaseAccess::READ), lend(AT, 100, LeaseAccess::WRITE), lend(AT, 100, LeaseAccess::empty())];
     let id = borrow(&mut w, &l, &leases);
     for (offset, length) in [(0, 101), (100, 1), (101, 0), (u64::MAX, 1), (1, u64::MAX >> 1), (50, 51)] {
         let call = copy(Sysno::LeaseRead, id, 0, offset, AT, length);
@@ -81,8 +82,13 @@ fn nothing_beyond_the_lease_and_nothing_without_the_access_is_reached() {
     w.make(l.server, copy(Sysno::LeaseRead, id, 0, 99, AT, 1)).unwrap();
     w.make(l.server, copy(Sysno::LeaseRead, id, 0, 100, AT, 0)).unwrap();
     for (number, lease) in [
-        (Sysno::LeaseWrite, 0), (Sysno::LeaseRead, 1), (Sysno::LeaseRead, 2), (Sysno::LeaseWrite, 2), (Sysno::LeaseRead, 3),
-        (Sysno::LeaseRead, 4), (Sysno::LeaseRead, u64::MAX),
+        (Sysno::LeaseWrite, 0),
+        (Sysno::LeaseRead, 1),
+        (Sysno::LeaseRead, 2),
+        (Sysno::LeaseWrite, 2),
+        (Sysno::LeaseRead, 3),
+        (Sysno::LeaseRead, 4),
+        (Sysno::LeaseRead, u64::MAX),
     ] {
         assert_eq!(w.make(l.server, copy(number, id, lease, 0, AT, 1)), Err(SysError::BadLease));
     }
@@ -91,8 +97,18 @@ fn nothing_beyond_the_lease_and_nothing_without_the_access_is_reached() {
 #[test]
 fn a_range_that_the_lender_does_not_have_is_a_bad_lease() {
     let bad = [
-        (0, 8), (8, 8), (AT - 1, 8), (AT + BYTES, 1), (AT + BYTES - 1, 2), (layout::USER_END, 8), (layout::USER_END - 4, 8),
-        (u64::MAX - 3, 8), (u64::MAX, 1), (0xffff_8000_0000_0000, 8), (0x8000_0000_0000, 8), (AT, u64::MAX),
+        (0, 8),
+        (8, 8),
+        (AT - 1, 8),
+        (AT + BYTES, 1),
+        (AT + BYTES - 1, 2),
+        (layout::USER_END, 8),
+        (layout::USER_END - 4, 8),
+        (u64::MAX - 3, 8),
+        (u64::MAX, 1),
+        (0xffff_8000_0000_0000, 8),
+        (0x8000_0000_0000, 8),
+        (AT, u64::MAX),
     ];
     for (start, length) in bad {
         let mut w = World::new();
@@ -149,7 +165,8 @@ fn memory_of_a_device_is_not_lent() {
         let mut w = World::new();
         let l = loan(&mut w);
         let words = [device, 900];
-        let memory = w.get(w.init, sys(Sysno::MemoryPhysical).on(layout::INIT_MACHINE).with(layout::INIT_ACCOUNT).words(&words));
+        let memory =
+            w.get(w.init, sys(Sysno::MemoryPhysical).on(layout::INIT_MACHINE).with(layout::INIT_ACCOUNT).words(&words));
         w.map(l.client.handle, memory, 0x20_0000, 900, Rights::READ | Rights::WRITE).unwrap();
         let id = borrow(&mut w, &l, &[lend(0x20_0000, 900 * PAGE_SIZE, RW)]);
         for page in 0..900 {
@@ -213,7 +230,13 @@ fn a_lease_is_passed_on_in_part_and_with_less_access_and_dies_with_the_first_tok
     let l = loan(&mut w);
     let (deep, send, receive) = deeper(&mut w, &l);
     let id = borrow(&mut w, &l, &[lend(AT + 10, 5000, LeaseAccess::READ)]);
-    let part = |start, length, access: LeaseAccess, index| LeaseDescriptor { start, length, of: id, access: access.bits(), index };
+    let part = |start, length, access: LeaseAccess, index| LeaseDescriptor {
+        start,
+        length,
+        of: id,
+        access: access.bits(),
+        index,
+    };
     w.set_lease(l.server, 0, part(1000, 2000, RW, 0));
     w.set_lease(l.server, 1, part(4000, 2000, LeaseAccess::READ, 0));
     w.set_lease(l.server, 2, part(0, 10, LeaseAccess::READ, 1));
@@ -242,7 +265,10 @@ fn bytes_go_from_lease_to_lease_without_the_server_s_memory() {
     let mut w = World::new();
     let l = loan(&mut w);
     let id = borrow(&mut w, &l, &[lend(AT, 6000, LeaseAccess::READ), lend(AT + 6000, 6000, LeaseAccess::WRITE)]);
-    let words = |from, to, length, other, index| Call { rsi: 0, ..sys(Sysno::LeaseCopy).token(id).words(&[from, to, length, other, index]) };
+    let words = |from, to, length, other, index| Call {
+        rsi: 0,
+        ..sys(Sysno::LeaseCopy).token(id).words(&[from, to, length, other, index])
+    };
     w.make(l.server, words(7, 11, 5000, id, 1)).unwrap();
     let expected = w.peek(l.client.process, AT + 7, 5000).unwrap();
     assert_eq!(w.peek(l.client.process, AT + 6011, 5000).unwrap(), expected);

@@ -63,7 +63,13 @@ fn a_contiguous_object_is_a_run_of_zeroes_and_says_how_long() {
     let mut w = World::new();
     let before = w.audit();
     // Holes in free memory, so that the first fit is not the first frame.
-    let small: Vec<Handle> = (0..40).map(|_| { let m = w.memory(1); w.make(w.init, address(m, 0)).unwrap(); m }).collect();
+    let small: Vec<Handle> = (0..40)
+        .map(|_| {
+            let m = w.memory(1);
+            w.make(w.init, address(m, 0)).unwrap();
+            m
+        })
+        .collect();
     for memory in small.iter().step_by(2) {
         w.make(w.init, sys(Sysno::Close).on(*memory)).unwrap();
     }
@@ -87,8 +93,17 @@ fn physical_memory_is_what_is_no_ram_and_aligned() {
     let mut w = World::new();
     let top = FRAMES * PAGE_SIZE;
     for (start, pages) in [
-        (0, 1), (top - PAGE_SIZE, 1), (top - PAGE_SIZE, 5), (top + 1, 1), (top, 0), (top, (1 << 20) + 1), (1 << 52, 1),
-        ((1 << 52) - PAGE_SIZE, 2), (u64::MAX - 4095, 1), (u64::MAX - 4095, 2), (top, u64::MAX),
+        (0, 1),
+        (top - PAGE_SIZE, 1),
+        (top - PAGE_SIZE, 5),
+        (top + 1, 1),
+        (top, 0),
+        (top, (1 << 20) + 1),
+        (1 << 52, 1),
+        ((1 << 52) - PAGE_SIZE, 2),
+        (u64::MAX - 4095, 1),
+        (u64::MAX - 4095, 2),
+        (top, u64::MAX),
     ] {
         assert_eq!(w.make(w.init, physical(start, pages)), Err(SysError::BadArgument), "{start:#x} {pages}");
     }

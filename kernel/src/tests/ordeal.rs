@@ -32,13 +32,16 @@ fn place(table_is_full: bool) -> Place {
     let actor = w.actor(300);
     let account = w.grant(actor, actor.account, Rights::all(), 0);
     let me = w.grant(actor, actor.handle, Rights::all(), 0);
-    let (image, machine) = (w.grant(actor, image, Rights::all(), 0), w.grant(actor, layout::INIT_MACHINE, Rights::all(), 0));
+    let (image, machine) =
+        (w.grant(actor, image, Rights::all(), 0), w.grant(actor, layout::INIT_MACHINE, Rights::all(), 0));
     let queue = w.queue(0);
     let queue = w.grant(actor, queue, Rights::all(), 0);
     let memory = w.get(actor, sys(Sysno::MemoryCreate).on(account).words(&[3000]));
     let empty = w.get(actor, sys(Sysno::ProcessCreate).on(account).words(&[0, 5]));
     if table_is_full {
-        let used = |w: &World| (1..128).filter(|n| (1..3).any(|g| w.k.lookup(actor.process, Handle::new(*n, g)).is_ok())).count();
+        let used = |w: &World| {
+            (1..128).filter(|n| (1..3).any(|g| w.k.lookup(actor.process, Handle::new(*n, g)).is_ok())).count()
+        };
         while used(&w) < 127 {
             w.get(actor, sys(Sysno::Duplicate).on(queue).words(&[0]));
         }
@@ -96,7 +99,11 @@ fn every_allocation_may_fail_and_a_refusal_changes_nothing_that_can_be_named() {
                     refusals += 1;
                     // The part of an image that is mapped stays until the process is reset.
                     if *what != "an image" {
-                        assert_eq!((after.capabilities, after.objects), (before.capabilities, before.objects), "{what}");
+                        assert_eq!(
+                            (after.capabilities, after.objects),
+                            (before.capabilities, before.objects),
+                            "{what}"
+                        );
                     }
                     // The same call is good once there is room.
                     if *what == "an image" {

@@ -20,8 +20,16 @@ enum Doing {
 }
 
 const DOINGS: [Doing; 10] = [
-    Doing::Nothing, Doing::Running, Doing::Calling, Doing::BeingServed, Doing::Serving, Doing::Receiving,
-    Doing::Waiting, Doing::Sleeping, Doing::Resetting, Doing::Faulted,
+    Doing::Nothing,
+    Doing::Running,
+    Doing::Calling,
+    Doing::BeingServed,
+    Doing::Serving,
+    Doing::Receiving,
+    Doing::Waiting,
+    Doing::Sleeping,
+    Doing::Resetting,
+    Doing::Faulted,
 ];
 
 /// A victim in the middle of something, and who is with it.
@@ -363,7 +371,11 @@ fn a_kill_is_waited_for_at_the_killer_s_priority() {
     w.reschedule();
     assert_eq!(w.k.current, Some(killer.thread));
     w.make_current(sys(Sysno::ProcessKill).on(handle));
-    assert_eq!(w.k.processes[victim.process].state, ProcessState::Exited, "the reaper works for its most urgent waiter");
+    assert_eq!(
+        w.k.processes[victim.process].state,
+        ProcessState::Exited,
+        "the reaper works for its most urgent waiter"
+    );
     assert_eq!(w.k.current, Some(killer.thread));
     w.audit();
 }

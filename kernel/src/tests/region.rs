@@ -42,9 +42,19 @@ fn ranges_that_are_empty_misaligned_wrap_or_leave_the_user_half_are_refused() {
     let actor = w.actor(60);
     let memory = w.memory(4);
     let bad = [
-        (AT, 0), (AT + 1, 1), (AT + 8, 1), (0, 1), (layout::USER_END, 1), (layout::USER_END - PAGE_SIZE, 2),
-        (u64::MAX - PAGE_SIZE + 1, 1), (u64::MAX - PAGE_SIZE + 1, 2), (0xffff_8000_0000_0000, 1), (AT, u64::MAX),
-        (AT, 1 << 52), (AT, 1 << 40), (0x8000_0000_0000, 1),
+        (AT, 0),
+        (AT + 1, 1),
+        (AT + 8, 1),
+        (0, 1),
+        (layout::USER_END, 1),
+        (layout::USER_END - PAGE_SIZE, 2),
+        (u64::MAX - PAGE_SIZE + 1, 1),
+        (u64::MAX - PAGE_SIZE + 1, 2),
+        (0xffff_8000_0000_0000, 1),
+        (AT, u64::MAX),
+        (AT, 1 << 52),
+        (AT, 1 << 40),
+        (0x8000_0000_0000, 1),
     ];
     for (start, pages) in bad {
         let outcome = w.map(actor.handle, memory, start, pages, RW);
@@ -71,15 +81,23 @@ fn a_mapping_has_no_more_protection_than_the_capability_and_is_never_writable_an
     let bits = |r: Rights| u64::from(r.bits());
     let all = w.grant(actor, memory, Rights::all(), 0);
     let bad = [
-        0, bits(Rights::WRITE), bits(Rights::EXECUTE), bits(Rights::READ | Rights::WRITE | Rights::EXECUTE),
-        bits(Rights::READ | Rights::MAP), bits(Rights::READ) | 1 << 15, 1 << 16, u64::MAX,
+        0,
+        bits(Rights::WRITE),
+        bits(Rights::EXECUTE),
+        bits(Rights::READ | Rights::WRITE | Rights::EXECUTE),
+        bits(Rights::READ | Rights::MAP),
+        bits(Rights::READ) | 1 << 15,
+        1 << 16,
+        u64::MAX,
     ];
     for how in bad {
         assert_eq!(w.make(actor, map(me, all, how)), Err(SysError::BadArgument), "{how:#x}");
     }
     assert_eq!(w.make(actor, map(blind, all, bits(RW))), Err(SysError::MissingRights));
     for (has, wanted) in [
-        (Rights::MAP | Rights::READ, RW), (Rights::MAP | Rights::WRITE, RW), (RW, Rights::READ),
+        (Rights::MAP | Rights::READ, RW),
+        (Rights::MAP | Rights::WRITE, RW),
+        (RW, Rights::READ),
         (Rights::MAP | RW, Rights::READ | Rights::EXECUTE),
     ] {
         let weak = w.grant(actor, memory, has, 0);
@@ -101,7 +119,10 @@ fn a_message_page_is_in_use_for_mappings_and_a_mapping_for_message_pages() {
     w.map(actor.handle, memory, AT, 3, RW).unwrap();
     for message_at in [AT, AT + 2 * PAGE_SIZE, page] {
         let words = [ENTRY, AT, message_at, 0, 1];
-        assert_eq!(w.make(w.init, sys(Sysno::ThreadCreate).on(actor.handle).words(&words)), Err(SysError::AddressInUse));
+        assert_eq!(
+            w.make(w.init, sys(Sysno::ThreadCreate).on(actor.handle).words(&words)),
+            Err(SysError::AddressInUse)
+        );
     }
     unmap(&mut w, actor.handle, layout::USER_START, (layout::USER_END - layout::USER_START) / PAGE_SIZE).unwrap();
     assert_eq!(w.peek(actor.process, page, 8), w.peek(actor.process, page, 8));

@@ -8,7 +8,12 @@ fn numbers_and_flags_that_mean_nothing_are_refused_and_change_no_other_register(
     let mut w = World::new();
     let known: Vec<u64> = Sysno::ALL.iter().map(|n| *n as u64).collect();
     let unknown = (0..256).filter(|n| !known.contains(n));
-    let raw = unknown.chain([Sysno::Clock as u64 | 1 << 10, Sysno::Clock as u64 | 1 << 16, Sysno::Clock as u64 | 1 << 63, u64::MAX]);
+    let raw = unknown.chain([
+        Sysno::Clock as u64 | 1 << 10,
+        Sysno::Clock as u64 | 1 << 16,
+        Sysno::Clock as u64 | 1 << 63,
+        u64::MAX,
+    ]);
     for number in raw {
         let call = Call { number, rdi: 11, rsi: 12, r15: 13, words: [1, 2, 3, 4, 5, 6, 7, 8], ..sys(Sysno::Clock) };
         assert_eq!(w.make(w.init, call), Err(SysError::BadSyscall), "{number:#x}");
@@ -26,7 +31,9 @@ fn operands(number: Sysno) -> Option<(Kind, Rights, Option<(Kind, Rights)>)> {
         Call | Post | Forward => (Kind::Queue, Rights::SEND, None),
         Recv | ReplyRecv => (Kind::Queue, Rights::RECEIVE, None),
         ForwardRecv => (Kind::Queue, Rights::SEND, Some((Kind::Queue, Rights::RECEIVE))),
-        AccountCreate | ProcessCreate | MemoryCreate | QueueCreate | EventCreate => (Kind::Account, Rights::CREATE, None),
+        AccountCreate | ProcessCreate | MemoryCreate | QueueCreate | EventCreate => {
+            (Kind::Account, Rights::CREATE, None)
+        }
         AccountDestroy => (Kind::Account, Rights::DESTROY, None),
         AccountStatus | AccountProcess | AccountThread => (Kind::Account, Rights::INSPECT, None),
         ProcessLoad => (Kind::Process, Rights::CONTROL, Some((Kind::Memory, Rights::READ))),
@@ -60,8 +67,14 @@ fn one_of_each(w: &mut World, actor: Actor, rights: impl Fn(Kind) -> Rights) -> 
     let (irq, ports) = (w.get(w.init, irq), w.get(w.init, ports));
     let victim = w.actor(20);
     let all = [
-        (Kind::Account, victim.account), (Kind::Process, victim.handle), (Kind::Thread, victim.control),
-        (Kind::Memory, memory), (Kind::Queue, queue), (Kind::Event, event), (Kind::Irq, irq), (Kind::IoPorts, ports),
+        (Kind::Account, victim.account),
+        (Kind::Process, victim.handle),
+        (Kind::Thread, victim.control),
+        (Kind::Memory, memory),
+        (Kind::Queue, queue),
+        (Kind::Event, event),
+        (Kind::Irq, irq),
+        (Kind::IoPorts, ports),
         (Kind::Machine, machine),
     ];
     all.map(|(kind, handle)| (kind, w.grant(actor, handle, rights(kind), 0))).to_vec()
@@ -78,7 +91,10 @@ fn every_operation_refuses_every_capability_of_another_kind() {
         for (kind, handle) in &strong {
             let right = second.map_or(Handle::NONE, |(kind, _)| of(kind));
             // Ports are opened by whoever controls or maps, and that right is asked for first.
-            let expected = |error| error == Err(SysError::WrongKind) || *number == Sysno::PortsOpen && error == Err(SysError::MissingRights);
+            let expected = |error| {
+                error == Err(SysError::WrongKind)
+                    || *number == Sysno::PortsOpen && error == Err(SysError::MissingRights)
+            };
             if *kind != first {
                 let outcome = w.make(actor, sys(*number).on(*handle).with(right));
                 assert!(expected(outcome), "{number:?} on {kind:?}: {outcome:?}");
@@ -102,7 +118,8 @@ fn every_operation_refuses_a_capability_without_its_right_whatever_others_it_has
             Sysno::PortsOpen => Rights::CONTROL | Rights::MAP,
             _ => right,
         };
-        let weak = one_of_each(&mut w, actor, |kind| if kind == first { Rights::all() - lacking } else { Rights::all() });
+        let weak =
+            one_of_each(&mut w, actor, |kind| if kind == first { Rights::all() - lacking } else { Rights::all() });
         let of = |wanted: Kind| weak.iter().find(|(kind, _)| *kind == wanted).unwrap().1;
         let other = second.map_or(Handle::NONE, |(kind, _)| of(kind));
         assert_eq!(w.make(actor, sys(*number).on(of(first)).with(other)), Err(SysError::MissingRights), "{number:?}");
@@ -135,16 +152,30 @@ fn a_thread_starts_with_the_registers_it_was_given_and_bad_addresses_are_refused
     let create = |entry, stack, page| sys(Sysno::ThreadCreate).on(actor.handle).words(&[entry, stack, page, 77, 1]);
     let good = layout::STARTUP;
     for (entry, stack, page) in [
-        (0, ENTRY, good), (u64::MAX, ENTRY, good), (0x8000_0000_0000, ENTRY, good), (ENTRY, 0, good), (ENTRY, u64::MAX, good),
-        (ENTRY, ENTRY, 0), (ENTRY, ENTRY, good + 8), (ENTRY, ENTRY, layout::USER_END), (ENTRY, ENTRY, 0xffff_8000_0000_0000),
+        (0, ENTRY, good),
+        (u64::MAX, ENTRY, good),
+        (0x8000_0000_0000, ENTRY, good),
+        (ENTRY, 0, good),
+        (ENTRY, u64::MAX, good),
+        (ENTRY, ENTRY, 0),
+        (ENTRY, ENTRY, good + 8),
+        (ENTRY, ENTRY, layout::USER_END),
+        (ENTRY, ENTRY, 0xffff_8000_0000_0000),
     ] {
-        assert_eq!(w.make(w.init, create(entry, stack, page)), Err(SysError::BadAddress), "{entry:#x} {stack:#x} {page:#x}");
+        assert_eq!(
+            w.make(w.init, create(entry, stack, page)),
+            Err(SysError::BadAddress),
+            "{entry:#x} {stack:#x} {page:#x}"
+        );
     }
     let handle = w.get(w.init, create(ENTRY + 3, ENTRY + 16, good));
     let thread: Ref<Thread> = w.object(w.init, handle);
     let context = &w.k.threads[thread].context;
     let r = &context.registers;
-    assert_eq!((r.rip, r.rsp, r.rdi, r.rflags, context.entered), (ENTRY + 3, ENTRY + 16, 77, 0x202, Entered::Interrupt));
+    assert_eq!(
+        (r.rip, r.rsp, r.rdi, r.rflags, context.entered),
+        (ENTRY + 3, ENTRY + 16, 77, 0x202, Entered::Interrupt)
+    );
     w.audit();
 }
 
