@@ -22,7 +22,7 @@ use crate::machine::Machine;
 use crate::mm::Ref;
 use crate::process::Process;
 use crate::thread::Thread;
-use abi::{MessageId, ProcessState, Sysno};
+use abi::{MessageId, PRIORITIES, ProcessState, Sysno};
 use core::fmt::Write;
 use heapless::Vec;
 
@@ -196,7 +196,7 @@ impl<M: Machine> Kernel<M> {
             }
         }
         if dies {
-            self.kill(process, false, KILLED);
+            self.strike(process);
         }
         dies
     }
@@ -225,8 +225,15 @@ impl<M: Machine> Kernel<M> {
     #[inline]
     pub(crate) fn strike_due(&mut self) {
         if let Some(process) = self.kill_points.due.take() {
-            self.kill(process, false, KILLED);
+            self.strike(process);
         }
+    }
+
+    /// As urgent as if the supervisor had asked for it.
+    #[cold]
+    fn strike(&mut self, process: Ref<Process>) {
+        self.kill(process, false, KILLED);
+        self.reaper.priority = PRIORITIES - 1;
     }
 
     fn may_strike(&self, process: Ref<Process>) -> bool {

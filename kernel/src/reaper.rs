@@ -69,7 +69,7 @@ pub(crate) struct Reaper {
     /// Threads that wait for a teardown.
     pub(crate) waiting: PriorityQueue,
     /// The highest priority on whose behalf it works.
-    priority: u8,
+    pub(crate) priority: u8,
 }
 
 impl Reaper {
