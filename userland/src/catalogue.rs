@@ -19,7 +19,7 @@ pub const PROGRAMS: &[(&str, &str, &str)] = &[
     ("mkdir", "[-p] DIRECTORY...", "make directories"),
     ("mv", "SOURCE... TARGET", "rename or move files"),
     ("poweroff", "", "sync the disk and switch the machine off"),
-    ("ps", "", "list processes"),
+    ("ps", "[--waits]", "list processes, or who waits for whom"),
     ("reboot", "", "sync the disk and restart the machine"),
     ("rm", "[-r] [-f] PATH...", "remove files"),
     ("rmdir", "DIRECTORY...", "remove empty directories"),
@@ -27,12 +27,13 @@ pub const PROGRAMS: &[(&str, &str, &str)] = &[
     ("sha256sum", "[FILE]...", "compute SHA-256 sums"),
     ("sleep", "SECONDS...", "wait"),
     ("stat", "PATH...", "show what is known about files"),
-    ("svc", "list | kill NAME | restart NAME | log [NAME]", "look after the servers"),
+    ("svc", "list | kill NAME | restart NAME | log [NAME] | audit", "look after the servers"),
     ("sync", "", "bring everything written to the disk"),
     ("touch", "FILE...", "make files, or set their time of change"),
     ("true", "", "end with status 0"),
     ("uptime", "", "show how long the machine has run"),
     ("wc", "[-l] [-w] [-c] [FILE]...", "count lines, words and bytes"),
+    ("workload", "NUMBER STEPS", "work on files and check every result (for tests)"),
 ];
 
 /// What a program does.

@@ -15,6 +15,7 @@ pub mod paths;
 pub mod program;
 pub mod table;
 pub mod units;
+pub mod workload;
 
 pub use args::{Accepts, Given};
 pub use files::{Files, reason};
