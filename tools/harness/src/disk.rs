@@ -352,7 +352,7 @@ impl Disk {
     }
 
     /// This image, or a copy with its journal replayed.
-    fn readable(&self) -> Result<Disk> {
+    pub(crate) fn readable(&self) -> Result<Disk> {
         self.not_in_use()?;
         let same = Disk::unchecked(&self.path);
         if !self.superblock()?.needs_recovery {
@@ -542,7 +542,7 @@ fn fingerprints(programs: &[PathBuf]) -> Result<Fingerprints> {
 }
 
 /// Copies an image; holes stay holes.
-fn copy_sparse(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy_sparse(from: &Path, to: &Path) -> Result<()> {
     let output = Command::new("cp").arg("--sparse=always").arg(from).arg(to).output()?;
     ensure!(output.status.success(), "cannot copy {}: {}", from.display(), text(&output.stderr).trim());
     Ok(())

@@ -51,6 +51,7 @@ pub mod elf;
 pub mod frames;
 pub mod machine;
 pub mod qemu;
+pub mod sweep;
 pub mod system;
 pub mod toolchain;
 pub mod workspace;

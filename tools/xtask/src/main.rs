@@ -7,6 +7,7 @@ mod bench;
 mod disk;
 mod lint;
 mod run;
+mod sweep;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -35,6 +36,8 @@ enum Command {
     Test(test::Options),
     /// Run the guest's `bench` program, counting guest instructions
     Bench(bench::Options),
+    /// Kill services at every point of a workload, and compare what comes of it with a model
+    Sweep(sweep::Options),
     /// Make disk images and move files in and out of them
     #[command(subcommand)]
     Disk(disk::Command),
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Run(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
         Command::Test(options) => options.run().unwrap_or_else(failed(1)),
         Command::Bench(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
+        Command::Sweep(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
         Command::Disk(command) => command.run().unwrap_or_else(failed(1)),
         Command::Check => lint::run().unwrap_or_else(failed(1)),
     }

@@ -1,0 +1,361 @@
+//! Sweeps: one workload, run again and again, each time with a service killed at another point of its work.
+//!
+//! 1. A run's work is the same each time: three clients with every operation of the filesystem, one of them behind a
+//!    pipe, a shell that waits for them, the console that shows it all.
+//! 2. A run is right if the kill has struck, every line of output came exactly once, the status is 0, the disk holds
+//!    what the model says to the byte, and is sound.
+//! 3. Points are counted in kernel entries, messages and replies, never in time.
+
+use crate::{Disk, Images, System, system::Output};
+use anyhow::{Context, Result, bail, ensure};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    process::Command,
+    str::FromStr,
+    time::Duration,
+};
+use userland::workload::Script;
+
+/// Clients at work at once.
+const CLIENTS: u64 = 3;
+/// Steps of each.
+const STEPS: usize = 40;
+/// Size of the disk.
+const DISK: u64 = 32 << 20;
+/// Name of the image in its directory.
+const IMAGE: &str = "disk.img";
+/// How long a run may take; it takes a second.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What the shell says at the end.
+const LAST: &str = "all ended with 0\n";
+
+/// Where in its work a service dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// At a system call or exception, before anything is done about it.
+    Entry,
+    /// When it has been given a message.
+    Message,
+    /// Before a reply leaves.
+    BeforeReply,
+    /// After it has left.
+    AfterReply,
+}
+
+impl Place {
+    /// All of them.
+    pub const ALL: [Place; 4] = [Place::Entry, Place::Message, Place::BeforeReply, Place::AfterReply];
+
+    fn word(self) -> &'static str {
+        match self {
+            Place::Entry => "entry",
+            Place::Message => "message",
+            Place::BeforeReply => "before-reply",
+            Place::AfterReply => "after-reply",
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl FromStr for Place {
+    type Err = anyhow::Error;
+    fn from_str(text: &str) -> Result<Place> {
+        let found = Place::ALL.into_iter().find(|place| place.word() == text);
+        found.with_context(|| format!("{text}: not one of entry, message, before-reply, after-reply"))
+    }
+}
+
+/// One death: which service, where, and at which count (from the death before, for a second one).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Point {
+    /// The service.
+    pub service: String,
+    /// Where.
+    pub place: Place,
+    /// At which.
+    pub at: u64,
+}
+
+/// The deaths of one run, in their order; as text, the value of the kernel's `kill=`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deaths(pub Vec<Point>);
+
+impl fmt::Display for Deaths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, Point { service, place, at }) in self.0.iter().enumerate() {
+            let (comma, plus) = if n == 0 { ("", "") } else { (",", "+") };
+            write!(f, "{comma}{service}@{place}:{plus}{at}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What one service does in an undisturbed run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Kernel entries.
+    pub entries: u64,
+    /// Messages that it is given.
+    pub messages: u64,
+    /// Replies that it gives.
+    pub replies: u64,
+    /// How often it was killed.
+    pub kills: u64,
+}
+
+impl Counts {
+    /// Number of points of a kind.
+    pub fn of(&self, place: Place) -> u64 {
+        match place {
+            Place::Entry => self.entries,
+            Place::Message => self.messages,
+            Place::BeforeReply | Place::AfterReply => self.replies,
+        }
+    }
+}
+
+/// What the kernel says at power-off under `count=1`.
+fn counts_of(log: &str) -> BTreeMap<String, Counts> {
+    let lines = log.lines().filter_map(|line| line.split_once("kernel: points of ")?.1.split_once(": "));
+    lines
+        .filter_map(|(name, numbers)| {
+            let mut numbers = numbers.split(' ').filter_map(|word| word.parse().ok());
+            let mut next = || numbers.next();
+            let counts = Counts { entries: next()?, messages: next()?, replies: next()?, kills: next()? };
+            Some((name.to_owned(), counts))
+        })
+        .collect()
+}
+
+/// The workload, and everything that a run needs.
+#[derive(Debug)]
+pub struct Sweep {
+    images: Images,
+    /// Holds the image that every run begins with.
+    directory: tempfile::TempDir,
+    /// Every line that must come, sorted.
+    lines: Vec<String>,
+    /// Every file that must be there, relative to `/home`.
+    files: BTreeMap<PathBuf, Vec<u8>>,
+    /// Every record of the shared log, sorted.
+    records: Vec<String>,
+}
+
+impl Sweep {
+    /// Builds the images, a disk to begin with, and the model.
+    pub fn prepare() -> Result<Sweep> {
+        let (mut lines, mut records) = (vec![LAST.to_owned()], Vec::new());
+        let mut files = BTreeMap::new();
+        for number in 1..=CLIENTS {
+            let script = Script::new(number, STEPS);
+            let directory = PathBuf::from(script.directory());
+            let (model, said, noted) = script.run();
+            lines.extend(said);
+            records.extend(noted);
+            files.extend(model.files.into_iter().map(|(path, content)| (directory.join(path), content)));
+        }
+        lines.sort();
+        records.sort();
+        let images = Images::get()?;
+        let directory = tempfile::Builder::new().prefix("tessera-sweep-").tempdir()?;
+        Disk::create(directory.path().join(IMAGE), DISK, &images.programs)?;
+        Ok(Sweep { images, directory, lines, files, records })
+    }
+
+    /// The shell's command.
+    fn command() -> String {
+        let work = |number| format!("workload {number} {STEPS}");
+        let (first, second, last) = (work(1), work(2), work(3));
+        format!("{first} & a=$!; {second} & b=$!; {last} | cat && wait $a && wait $b && echo all ended with $?")
+    }
+
+    /// The points of every service, from an undisturbed run.
+    pub fn count(&self) -> Result<BTreeMap<String, Counts>> {
+        let counts = self.run_with(None)?;
+        ensure!(counts.contains_key("fs"), "the kernel told no counts");
+        Ok(counts)
+    }
+
+    /// One run with these deaths. Whether all of them struck; an error says all that is wrong.
+    pub fn run(&self, deaths: &Deaths) -> Result<bool> {
+        let counts = self.run_with(Some(deaths)).with_context(|| repeat_with(deaths))?;
+        Ok(counts.values().map(|counts| counts.kills).sum::<u64>() == deaths.0.len() as u64)
+    }
+
+    fn run_with(&self, deaths: Option<&Deaths>) -> Result<BTreeMap<String, Counts>> {
+        let directory = tempfile::Builder::new().prefix("tessera-sweep-").tempdir()?;
+        let image = directory.path().join(IMAGE);
+        crate::disk::copy_sparse(&self.directory.path().join(IMAGE), &image)?;
+        let disk = Disk::open(&image)?;
+        let mut builder = System::builder().images(self.images.clone()).disk(&disk).patience(PATIENCE).word("count=1");
+        if let Some(deaths) = deaths {
+            builder = builder.word(format!("kill={deaths}"));
+        }
+        let output = builder.exec(&Sweep::command())?;
+        self.check_output(&output)?;
+        self.check_files(&disk, directory.path())?;
+        disk.assert_sound()?;
+        Ok(counts_of(&output.log))
+    }
+
+    fn check_output(&self, output: &Output) -> Result<()> {
+        let (text, errors) = (output.text(), output.error_text());
+        let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+        lines.sort();
+        ensure!(
+            output.status == 0 && lines == self.lines && errors.is_empty(),
+            "status {}\nmissing lines: {:?}\nlines too many: {:?}\nerrors: {errors}\nlog: {}",
+            output.status,
+            beyond(&self.lines, &lines),
+            beyond(&lines, &self.lines),
+            output.log
+        );
+        Ok(())
+    }
+
+    fn check_files(&self, disk: &Disk, directory: &Path) -> Result<()> {
+        let mut found = read_tree(&disk.readable()?, directory)?;
+        let log = found.remove(Path::new("log")).context("the shared log is missing")?;
+        let log = String::from_utf8_lossy(&log).into_owned();
+        let mut records: Vec<String> = log.split_inclusive('\n').map(str::to_owned).collect();
+        records.sort();
+        let (less, more) = (beyond(&self.records, &records), beyond(&records, &self.records));
+        ensure!(records == self.records, "the shared log lacks {less:?} and has {more:?} too many");
+        let names = |files: &BTreeMap<PathBuf, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+        let (is, should) = (names(&found), names(&self.files));
+        ensure!(is == should, "missing files: {:?}; files too many: {:?}", beyond(&should, &is), beyond(&is, &should));
+        for (path, content) in &found {
+            ensure!(*content == self.files[path], "{} has other bytes than it must", path.display());
+        }
+        Ok(())
+    }
+}
+
+/// The elements of `some` that are not in `others`, as often as they are there more often. Both are sorted.
+fn beyond<T: Ord + Clone>(some: &[T], others: &[T]) -> Vec<T> {
+    let mut rest = others.to_vec();
+    let gone = |one: &&T| match rest.binary_search(one) {
+        Ok(at) => {
+            rest.remove(at);
+            false
+        }
+        Err(_) => true,
+    };
+    some.iter().filter(gone).cloned().collect()
+}
+
+/// The command that repeats a run.
+fn repeat_with(deaths: &Deaths) -> String {
+    format!("repeat it with: cargo xtask sweep --only '{deaths}'")
+}
+
+/// All files below `/home`.
+fn read_tree(disk: &Disk, directory: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    let target = directory.join("tree");
+    std::fs::create_dir(&target)?;
+    let request = format!("rdump /home {}", target.display());
+    let output = Command::new("debugfs").args(["-R", &request]).arg(disk.path()).output()?;
+    ensure!(output.status.success(), "debugfs cannot read the disk");
+    let mut files = BTreeMap::new();
+    let base = target.join("home");
+    let mut open = vec![base.clone()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                files.insert(path.strip_prefix(&base)?.to_owned(), std::fs::read(&path)?);
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// The services that a sweep kills unless said otherwise.
+pub const SERVICES: [&str; 4] = ["fs", "block", "console", "pipe"];
+/// Kernel entries within which a second death follows.
+const SOON: u64 = 150;
+
+impl Deaths {
+    /// Two deaths: one anywhere, the other soon after it, of any service, while the first is recovered from.
+    pub fn pair(dice: &mut Dice, counts: &BTreeMap<String, Counts>) -> Deaths {
+        let mut service = || SERVICES[dice.up_to(SERVICES.len() as u64) as usize - 1].to_owned();
+        let (first, second) = (service(), service());
+        let place = Place::ALL[dice.up_to(Place::ALL.len() as u64) as usize - 1];
+        let at = dice.up_to(counts.get(&first).map_or(1, |counts| counts.of(place)));
+        let first = Point { service: first, place, at };
+        Deaths(vec![first, Point { service: second, place: Place::Entry, at: dice.up_to(SOON) }])
+    }
+}
+
+impl FromStr for Deaths {
+    type Err = anyhow::Error;
+    fn from_str(text: &str) -> Result<Deaths> {
+        let point = |text: &str| {
+            let (service, rest) = text.split_once('@')?;
+            let (place, at) = rest.split_once(':')?;
+            let at = at.trim_start_matches('+').parse().ok()?;
+            Some(Point { service: service.to_owned(), place: place.parse().ok()?, at })
+        };
+        let points: Option<Vec<Point>> = text.split(',').map(point).collect();
+        match points {
+            Some(points) => Ok(Deaths(points)),
+            None => bail!("{text}: not of the form NAME@WHERE:N[,NAME@WHERE:+N]"),
+        }
+    }
+}
+
+/// Numbers for sampling: the same for the same seed.
+#[derive(Debug, Clone)]
+pub struct Dice(u64);
+
+impl Dice {
+    /// With this seed.
+    pub fn new(seed: u64) -> Dice {
+        Dice(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+    /// From 1 to `limit`.
+    pub fn up_to(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % limit.max(1) + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deaths_are_written_as_they_are_read() {
+        let text = "fs@entry:12,block@before-reply:+3";
+        let deaths: Deaths = text.parse().expect("it is well formed");
+        assert_eq!(deaths.to_string(), text);
+        for bad in ["", "fs", "fs@x:1", "fs@entry:", "fs@entry:1,"] {
+            assert!(bad.parse::<Deaths>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_kernel_s_counts_are_read() {
+        let log = "x\nkernel: points of fs: 12 3 2 kills 1\nkernel: points of a: 1\n";
+        let counts = counts_of(log);
+        assert_eq!(counts.len(), 1);
+        assert_eq!(counts["fs"], Counts { entries: 12, messages: 3, replies: 2, kills: 1 });
+    }
+
+    #[test]
+    fn what_is_missing_and_what_is_double_is_found() {
+        assert_eq!(beyond(&[1, 2, 2, 3], &[2, 3, 4]), [1, 2]);
+        assert_eq!(beyond(&[2, 3, 4], &[1, 2, 2, 3]), [4]);
+    }
+}

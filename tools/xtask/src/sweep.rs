@@ -1,0 +1,154 @@
+//! `cargo xtask sweep`.
+//!
+//! Runs are numbered in the order in which they are made, so that a file of those that are done is all that resuming
+//! needs; each line is one run: its deaths, and `ok`, `missed` (the point was not reached) or `FAILED`.
+
+use anyhow::{Context, Result};
+use clap::Args;
+use harness::sweep::{Counts, Deaths, Dice, Place, Point, SERVICES, Sweep};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fs::{self, File, OpenOptions},
+    io::Write,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Mutex,
+    time::Instant,
+};
+
+/// Kills services at every point of a fixed workload, one point a run, and compares what comes of it with a model.
+#[derive(Args)]
+pub struct Options {
+    /// Only this service; may be given more than once [default: fs, block, console, pipe]
+    #[arg(long, value_name = "NAME")]
+    service: Vec<String>,
+    /// Only this kind: entry, message, before-reply or after-reply; may be given more than once
+    #[arg(long, value_name = "KIND")]
+    kind: Vec<Place>,
+    /// Every how many points one is tried
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    every: u64,
+    /// Instead: this many pairs of deaths, the second during the recovery from the first
+    #[arg(long, value_name = "N")]
+    pairs: Option<u64>,
+    /// Decides which pairs, and at which point `--every` begins
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Instead: one run with these deaths, such as `fs@entry:12,block@entry:+3`
+    #[arg(long, value_name = "DEATHS")]
+    only: Option<Deaths>,
+    /// Keep what is done in this file, and go on from there
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
+    /// Runs at a time [default: the number of processors]
+    #[arg(short, long)]
+    jobs: Option<usize>,
+}
+
+/// What came of the runs.
+#[derive(Debug, Default)]
+struct Totals {
+    right: u64,
+    missed: u64,
+    failed: u64,
+}
+
+impl Options {
+    /// Runs it.
+    pub fn run(&self) -> Result<ExitCode> {
+        let sweep = Sweep::prepare()?;
+        let runs = match &self.only {
+            Some(deaths) => vec![deaths.clone()],
+            None => self.plan(&sweep.count()?),
+        };
+        let done = self.done()?;
+        let left: VecDeque<Deaths> = runs.iter().filter(|run| !done.contains(&run.to_string())).cloned().collect();
+        println!("{} runs, {} of them left", runs.len(), left.len());
+        let totals = self.work(&sweep, left)?;
+        println!("{} right, {} not reached, {} wrong", totals.right, totals.missed, totals.failed);
+        Ok(if totals.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn plan(&self, counts: &BTreeMap<String, Counts>) -> Vec<Deaths> {
+        if let Some(pairs) = self.pairs {
+            let mut dice = Dice::new(self.seed);
+            return (0..pairs).map(|_| Deaths::pair(&mut dice, counts)).collect();
+        }
+        let services = match self.service.is_empty() {
+            true => SERVICES.map(str::to_owned).to_vec(),
+            false => self.service.clone(),
+        };
+        let kinds = if self.kind.is_empty() { Place::ALL.to_vec() } else { self.kind.clone() };
+        let mut runs = Vec::new();
+        for service in services {
+            let counts = counts.get(&service).copied().unwrap_or_default();
+            println!("{service}: {} entries, {} messages, {} replies", counts.entries, counts.messages, counts.replies);
+            for place in &kinds {
+                let points = (1 + self.seed % self.every..=counts.of(*place)).step_by(self.every as usize);
+                runs.extend(points.map(|at| Deaths(vec![Point { service: service.clone(), place: *place, at }])));
+            }
+        }
+        runs
+    }
+
+    /// The runs that need not be made again: those that were right.
+    fn done(&self) -> Result<BTreeSet<String>> {
+        let Some(path) = self.resume.as_ref().filter(|path| path.exists()) else { return Ok(BTreeSet::new()) };
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let right = |line: &str| {
+            let (run, outcome) = line.split_once(' ')?;
+            (outcome != "FAILED").then(|| run.to_owned())
+        };
+        Ok(text.lines().filter_map(right).collect())
+    }
+
+    fn work(&self, sweep: &Sweep, left: VecDeque<Deaths>) -> Result<Totals> {
+        let file: Option<File> = match &self.resume {
+            Some(path) => Some(OpenOptions::new().create(true).append(true).open(path)?),
+            None => None,
+        };
+        let (all, started) = (left.len() as u64, Instant::now());
+        let (queue, state) = (Mutex::new(left), Mutex::new((Totals::default(), file)));
+        let workers = self.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+        std::thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| {
+                    loop {
+                        let next = queue.lock().ok().and_then(|mut queue| queue.pop_front());
+                        let Some(deaths) = next else { return };
+                        let outcome = sweep.run(&deaths);
+                        let Ok(mut state) = state.lock() else { return };
+                        note(&mut state, &deaths, outcome, all, started);
+                    }
+                });
+            }
+        });
+        Ok(state.into_inner().map(|(totals, _)| totals).unwrap_or_default())
+    }
+}
+
+/// Counts a run, writes it down, says how it went if it failed, and how far things are every hundred runs.
+fn note(state: &mut (Totals, Option<File>), deaths: &Deaths, outcome: Result<bool>, all: u64, started: Instant) {
+    let (totals, file) = state;
+    let word = match &outcome {
+        Ok(true) => "ok",
+        Ok(false) => "missed",
+        Err(_) => "FAILED",
+    };
+    match outcome {
+        Ok(true) => totals.right += 1,
+        Ok(false) => totals.missed += 1,
+        Err(error) => {
+            totals.failed += 1;
+            println!("FAILED {deaths}: {error:#}\n");
+        }
+    }
+    if let Some(file) = file {
+        // A run that is not written down is made again, no more.
+        let _ = writeln!(file, "{deaths} {word}");
+    }
+    let done = totals.right + totals.missed + totals.failed;
+    if done.is_multiple_of(100) {
+        println!("{done} of {all} runs, {} wrong ({} s)", totals.failed, started.elapsed().as_secs());
+    }
+}
