@@ -15,17 +15,24 @@ pub struct Accepts {
     pub least: usize,
     /// Most operands.
     pub most: usize,
+    /// Long names of options without a value, with their letters.
+    pub long: &'static [(&'static str, char)],
 }
 
 impl Accepts {
     /// Operands only: any number from `least`.
     pub const fn operands(least: usize, most: usize) -> Accepts {
-        Accepts { flags: "", values: "", least, most }
+        Accepts { flags: "", values: "", least, most, long: &[] }
     }
 
     /// The same with options without a value.
     pub const fn flags(self, flags: &'static str) -> Accepts {
         Accepts { flags, ..self }
+    }
+
+    /// The same with long names for options without a value.
+    pub const fn long(self, long: &'static [(&'static str, char)]) -> Accepts {
+        Accepts { long, ..self }
     }
 
     /// The same with options with a value.
@@ -65,7 +72,9 @@ impl<'a> Given<'a> {
                 Some("-") => only_operands = true,
                 Some("-help") => return Err(Refusal::Help),
                 Some(long) if long.starts_with('-') => {
-                    return Err(Refusal::Wrong(format!("unknown option '{argument}'")));
+                    let known = accepts.long.iter().find(|(name, _)| *name == &long[1..]);
+                    let unknown = || Refusal::Wrong(format!("unknown option '{argument}'"));
+                    given.flags.push(known.ok_or_else(unknown)?.1);
                 }
                 Some(letters) => given.letters(letters, &mut arguments, accepts)?,
             }
@@ -137,6 +146,13 @@ mod tests {
         assert_eq!(given.value('n'), Some("3"));
         assert_eq!(given.operands, ["a", "b"]);
         assert_eq!(Given::parse(["-rn5"], &ACCEPTS).unwrap().value('n'), Some("5"));
+    }
+
+    #[test]
+    fn a_long_option_is_its_letter() {
+        let accepts = ACCEPTS.long(&[("force", 'f')]);
+        assert!(Given::parse(["--force", "a"], &accepts).unwrap().has('f'));
+        assert_eq!(wrong(&["--forced"], &accepts), "unknown option '--forced'");
     }
 
     #[test]

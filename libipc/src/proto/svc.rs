@@ -90,6 +90,46 @@ pub struct ProcessInfo {
     pub waiting: u64,
 }
 
+/// A line of the machine's audit: what there is, and what is accounted for. The same, or something is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditRow {
+    /// What is counted.
+    pub name: String,
+    /// What there is.
+    pub found: u64,
+    /// What is accounted for.
+    pub paid: u64,
+}
+
+/// A thread, and whom it waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitInfo {
+    /// Its number in the system.
+    pub number: u64,
+    /// Number of its process.
+    pub process: u64,
+    /// Its number there.
+    pub index: u64,
+    /// The process's name.
+    pub name: String,
+    /// The priority that it has now.
+    pub priority: u64,
+    /// `abi::ThreadWait` as a number.
+    pub wait: u64,
+    /// For how long it has waited, nanoseconds.
+    pub age: u64,
+    /// The queue's number; 0 for none.
+    pub queue: u64,
+    /// The id of its call; 0 for none.
+    pub message: u64,
+    /// How often that was delivered.
+    pub attempts: u64,
+    /// Number of the process that it waits for; 0 for none.
+    pub blamed: u64,
+    /// The name of that.
+    pub blamed_name: String,
+}
+
 crate::words_struct! {
     /// The machine's memory, in pages.
     pub struct MemoryInfo {
@@ -138,4 +178,8 @@ protocol! {
     idempotent fn poweroff() = 8;
     /// Syncs the file systems and restarts the machine.
     idempotent fn reboot() = 9;
+    /// Counts every frame of the machine and what accounts have paid for.
+    idempotent fn audit() -> Vec<AuditRow> = 10;
+    /// The threads with numbers of at least `from`, as many as an answer holds; none: there are no more.
+    idempotent fn waits(from: u64) -> Vec<WaitInfo> = 11;
 }

@@ -8,6 +8,7 @@ pub mod archive;
 pub mod cmdline;
 pub mod devices;
 pub mod hardware;
+mod inspect;
 pub mod journal;
 pub mod lasting;
 pub mod pci;

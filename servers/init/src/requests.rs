@@ -2,6 +2,7 @@
 
 use crate::{
     hardware::Exit,
+    inspect,
     supervisor::{NOT_ALLOWED, Supervisor},
     table::State,
     unit::Unit,
@@ -15,8 +16,8 @@ use libipc::{
     proto::{
         log::{LogError, LogServer, Severity},
         svc::{
-            Allowed, MemoryInfo, ProcessInfo, ServiceInfo, ServiceState, SvcError, SvcKillOp, SvcPoweroffOp, SvcRebootOp,
-            SvcRestartOp, SvcServer,
+            Allowed, AuditRow, MemoryInfo, ProcessInfo, ServiceInfo, ServiceState, SvcError, SvcKillOp, SvcPoweroffOp, SvcRebootOp,
+            SvcRestartOp, SvcServer, WaitInfo,
         },
     },
     sys,
@@ -198,6 +199,17 @@ impl SvcServer for Supervisor {
     fn uptime(&mut self, cx: &Context) -> Result<Reply<u64>, SvcError> {
         require(cx, Allowed::INSPECT)?;
         now(sys::clock())
+    }
+
+    fn audit(&mut self, cx: &Context) -> Result<Reply<Vec<AuditRow>>, SvcError> {
+        require(cx, Allowed::INSPECT)?;
+        now(self.audit_rows()?)
+    }
+
+    fn waits(&mut self, cx: &Context, from: u64) -> Result<Reply<Vec<WaitInfo>>, SvcError> {
+        require(cx, Allowed::INSPECT)?;
+        let threads = inspect::threads_from(self.account(), from);
+        now(fitting(threads, |info| inspect::NUMBERS + info.name.len() + info.blamed_name.len()))
     }
 
     fn poweroff(&mut self, cx: &Context) -> Result<Reply<()>, SvcError> {

@@ -18,8 +18,9 @@ fn run(program: &mut Program, given: &Given<'_>) -> Result<(), Stop> {
         ["restart", name] => program.supervisor()?.restart(name).map_err(|error| about(name, error)),
         ["log"] => log(program, ""),
         ["log", name] => log(program, name),
+        ["audit"] => audit(program),
         ["kill" | "restart"] => Err(Stop::usage("the name of a service is missing".into())),
-        ["list", extra] => Err(Stop::usage(format!("extra operand '{extra}'"))),
+        ["list" | "audit", extra] => Err(Stop::usage(format!("extra operand '{extra}'"))),
         [other, ..] => Err(Stop::usage(format!("unknown command '{other}'"))),
         [] => Err(Stop::usage("missing operand".into())),
     }
@@ -52,6 +53,22 @@ fn list(program: &mut Program) -> Result<(), Stop> {
                 &service.last_end,
             ]);
         }
+    }
+}
+
+/// What there is and what accounts have paid for; the status is 1 where they differ.
+fn audit(program: &mut Program) -> Result<(), Stop> {
+    let rows = program.supervisor()?.audit().map_err(Stop::service)?;
+    let mut table = Table::new(&[Align::Left, Align::Right, Align::Right, Align::Left]);
+    table.row(["WHAT", "FOUND", "ACCOUNTED", ""]);
+    for row in &rows {
+        let note = if row.found == row.paid { "" } else { "differs" };
+        table.row([&row.name, &format!("{}", row.found), &format!("{}", row.paid), note]);
+    }
+    program.say(&table.show())?;
+    match rows.iter().any(|row| row.found != row.paid) {
+        true => Err(Stop::Failed("the kernel has lost count".into())),
+        false => Ok(()),
     }
 }
 

@@ -1,0 +1,51 @@
+//! What the system tells about itself: the audit of all frames, and who waits for whom.
+
+use harness::{Result, System};
+
+/// Restarts of each server between two audits.
+const RESTARTS: u32 = 20;
+
+/// The rows of `svc audit`, without its head.
+fn audit(system: &mut System) -> Result<Vec<String>> {
+    let text = system.run("svc audit")?.success()?.text();
+    Ok(text.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect())
+}
+
+#[test]
+fn the_audit_balances_and_is_the_same_after_many_restarts_of_every_server() -> Result<()> {
+    let mut system = System::builder().boot()?;
+    let servers = ["pipe", "block", "fs", "console"];
+    let restart = |system: &mut System, count: u32| -> Result<()> {
+        for server in servers {
+            for _ in 0..count {
+                system.run(&format!("svc restart {server}"))?.success()?;
+            }
+        }
+        Ok(())
+    };
+    // The first restarts grow what servers and supervisor keep for good.
+    restart(&mut system, 3)?;
+    audit(&mut system)?;
+    let before = audit(&mut system)?;
+    assert!(before.iter().any(|row| row.starts_with("total ")) && before.len() >= 18, "{before:#?}");
+    restart(&mut system, RESTARTS)?;
+    let after = audit(&mut system)?;
+    assert_eq!(after, before);
+    system.poweroff()
+}
+
+#[test]
+fn who_waits_for_whom_is_shown_with_the_queue_the_call_and_its_age() -> Result<()> {
+    let mut system = System::builder().boot()?;
+    let text = system.run("ps --waits")?.success()?.text();
+    let head: Vec<&str> = text.lines().next().unwrap_or("").split_whitespace().collect();
+    assert_eq!(head, ["THREAD", "PID", "NAME", "PRIO", "WAITS", "FOR", "QUEUE", "AGE", "CALL", "TRIES", "OF"]);
+    // ps asks init, which answers: so ps waits for an answer, and the call's holder is init.
+    let ps: Vec<&str> = text.lines().filter(|line| line.split_whitespace().nth(2) == Some("ps")).collect();
+    assert_eq!(ps.len(), 1, "{text}");
+    assert!(ps[0].contains(" answer ") && ps[0].contains("0x") && ps[0].ends_with(" init"), "{text}");
+    // The servers wait for messages, each at its own queue.
+    let fs = text.lines().find(|line| line.split_whitespace().nth(2) == Some("fs")).unwrap_or("");
+    assert!(fs.contains(" message "), "{text}");
+    system.poweroff()
+}
