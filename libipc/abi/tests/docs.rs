@@ -90,6 +90,7 @@ fn tables() -> BTreeMap<&'static str, String> {
         ("delivery", table(three("number"), &items(message, "pub enum Delivery {"))),
         ("lease", table(three("bit"), &items(page, "pub struct LeaseAccess: u32 {"))),
         ("faults", table(three("number"), &items(report, "pub enum FaultKind {"))),
+        ("waits", table(three("number"), &items(report, "pub enum ThreadWait {"))),
         ("states", table(three("number"), &items(report, "pub enum ProcessState {"))),
     ])
 }
