@@ -30,7 +30,7 @@ fn scene(word: &str) -> Scene {
 impl Scene {
     /// The server is dead, and all that it had is in order.
     fn assert_dead(&mut self) {
-        self.w.pass(MILLISECOND);
+        self.w.switch_to(self.w.init.thread);
         let process = &self.w.k.processes[self.server.process];
         assert_eq!((process.state, process.exit), (ProcessState::Exited, KILLED));
         self.w.audit();
