@@ -127,6 +127,11 @@ impl CapTable {
     pub(crate) fn occupied(&self) -> u32 {
         self.own + self.granted
     }
+    /// Occupied slots: those that do not stay over a reset, and those that do.
+    #[cfg(test)]
+    pub(crate) fn counts(&self) -> (u32, u32) {
+        (self.own, self.granted)
+    }
     /// Frames that it takes.
     #[cfg(test)]
     pub(crate) fn frames(&self) -> u64 {

@@ -212,15 +212,8 @@ impl<M: Machine> Kernel<M> {
                 Ok(Next::Same)
             }
             Sysno::ProcessKill => {
-                let target: Ref<Process> = cap(self, Kind::Process, Rights::CONTROL)?.of();
-                if self.processes[target].state == ProcessState::Exited {
-                    return Ok(Next::Same);
-                }
-                if target == process {
-                    self.end_on_order(process);
-                }
-                self.kill(target, false, r.words[0] as i32 as i64);
-                Ok(if target == process { Next::Same } else { self.await_teardown(me) })
+                let target = cap(self, Kind::Process, Rights::CONTROL)?.of();
+                self.process_kill(me, process, target, r.words[0] as i32 as i64)
             }
             Sysno::ProcessReset => self.process_reset(me, process, cap(self, Kind::Process, Rights::CONTROL)?.of()),
 
@@ -518,6 +511,25 @@ impl<M: Machine> Kernel<M> {
     fn stopped(&self, process: Ref<Process>, states: &[ProcessState]) -> Result<(), SysError> {
         let Process { state, dying, .. } = &self.processes[process];
         (dying.is_none() && states.contains(state)).then_some(()).ok_or(SysError::BadState)
+    }
+
+    fn process_kill(&mut self, me: Ref<Thread>, own: Ref<Process>, target: Ref<Process>, status: i64) -> Answer {
+        let Process { state, dying, .. } = &self.processes[target];
+        // Made again after the teardown, the call is done, even if a reset has begun the next incarnation meanwhile.
+        let (exited, torn_down) = (*state == ProcessState::Exited, dying.is_none());
+        if exited || core::mem::take(&mut self.threads[me].teardown) && torn_down {
+            self.threads[me].teardown = false;
+            return Ok(Next::Same);
+        }
+        if target == own {
+            self.end_on_order(own);
+        }
+        self.kill(target, false, status);
+        if target == own {
+            return Ok(Next::Same);
+        }
+        self.threads[me].teardown = true;
+        Ok(self.await_teardown(me))
     }
 
     fn process_reset(&mut self, me: Ref<Thread>, own: Ref<Process>, target: Ref<Process>) -> Answer {

@@ -224,6 +224,7 @@ fn check_accounts(k: &mut K, l: &Living, frames: &BTreeMap<u8, u64>) {
 
 fn check_capabilities(k: &mut K, l: &Living) -> usize {
     let mut occupied = BTreeSet::new();
+    let mut counts: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
     for n in (0..k.mm.frames()).filter(|n| k.mm.is(Frame(*n), FrameKind::CapTable)) {
         let owner = k.slots[SlotRef::of(Frame(n), 0)].object;
         assert!(l.named.contains(&(Kind::Process as u8, owner)), "a page of slots belongs to a process");
@@ -233,8 +234,14 @@ fn check_capabilities(k: &mut K, l: &Living) -> usize {
                 let kind = entry.kind & !MAPPING;
                 assert!(l.named.contains(&(kind, entry.object)), "cap invariant 1: {entry:?} names the living");
                 occupied.insert(slot.raw());
+                let count = counts.entry(owner).or_insert((0, 0));
+                if entry.granted { count.1 += 1 } else { count.0 += 1 }
             }
         }
+    }
+    for process in &l.processes {
+        let counted = counts.get(&process.raw()).copied().unwrap_or_default();
+        assert_eq!(k.processes[*process].caps_table.counts(), counted, "a table counts its slots");
     }
     let mut seen = BTreeSet::new();
     for (kind, object) in &l.named {

@@ -139,6 +139,38 @@ fn a_process_that_nobody_watches_is_ended_by_its_fault() {
 }
 
 #[test]
+fn the_memory_of_a_faulted_process_can_be_read_by_who_controls_it_and_of_no_other() {
+    let mut w = World::new();
+    let (actor, _) = watched(&mut w, 60);
+    let (memory, own) = (w.memory(2), w.memory(2));
+    w.map(actor.handle, memory, AT, 2, Rights::READ | Rights::WRITE).unwrap();
+    w.map(layout::INIT_SELF, own, AT, 2, Rights::READ | Rights::WRITE).unwrap();
+    w.poke(actor.process, AT + 4090, b"evidence").unwrap();
+    let read = |from, to, length| sys(Sysno::ProcessRead).on(actor.handle).words(&[from, to, length]);
+    assert_eq!(w.make(w.init, read(AT, AT, 8)), Err(SysError::BadState), "it runs");
+    w.fault(actor, 6, 0, 0);
+    w.make(w.init, read(AT + 4090, AT + 4, 8)).unwrap();
+    assert_eq!(w.peek(w.init.process, AT + 4, 8).unwrap(), b"evidence");
+    let bad = [
+        (AT + 8190, AT, 8),
+        (AT, AT + 8190, 8),
+        (0, AT, 8),
+        (AT, 0xffff_8000_0000_0000, 8),
+        (0xffff_8000_0000_0000, AT, 8),
+        (u64::MAX, AT, 1),
+    ];
+    for (from, to, length) in bad {
+        assert_eq!(w.make(w.init, read(from, to, length)), Err(SysError::BadAddress), "{from:#x} {to:#x}");
+    }
+    for length in [65_537, u64::MAX] {
+        assert_eq!(w.make(w.init, read(AT, AT, length)), Err(SysError::BadArgument));
+    }
+    w.make(w.init, sys(Sysno::ProcessKill).on(actor.handle)).unwrap();
+    assert_eq!(w.make(w.init, read(AT, AT, 8)), Err(SysError::BadState), "its memory is gone");
+    w.audit();
+}
+
+#[test]
 fn a_stopped_process_keeps_its_memory_until_it_is_reset() {
     let mut w = World::new();
     let (actor, _) = watched(&mut w, 60);

@@ -295,6 +295,24 @@ fn the_killer_may_be_killed_while_the_victim_is_torn_down() {
 }
 
 #[test]
+fn a_kill_that_meets_a_reset_does_not_end_the_next_incarnation() {
+    let mut w = World::new();
+    let (victim, killer) = (w.actor(60), w.actor(60));
+    let handle = w.grant(killer, victim.handle, Rights::CONTROL, 0);
+    w.switch_to(killer.thread);
+    w.raise(w.init, PRIORITY + 1);
+    w.make_current(sys(Sysno::ProcessKill).on(handle));
+    assert_eq!(w.make(w.init, sys(Sysno::ProcessReset).on(victim.handle)).unwrap()[0], 2);
+    let next = w.thread_in(victim.handle, victim.account, PRIORITY);
+    w.raise(w.init, PRIORITY);
+    w.finish(killer).unwrap();
+    assert_eq!(w.k.processes[next.process].state, ProcessState::Running);
+    w.make(killer, sys(Sysno::ProcessKill).on(handle)).unwrap();
+    assert_eq!(w.k.processes[next.process].state, ProcessState::Exited, "the next kill is one");
+    w.audit();
+}
+
+#[test]
 fn a_program_kills_itself_by_its_own_capability() {
     let mut w = World::new();
     let actor = w.actor(60);
