@@ -75,7 +75,8 @@ impl<M: Machine> Kernel<M> {
             }
             (Next::Switch(to), _) => {
                 self.leave();
-                if self.runs(to) && self.ready.top() <= self.threads[to].priority + 1 {
+                let first = self.runs(to) && self.ready.top() <= self.threads[to].priority + 1;
+                if first && !self.reaper.has_jobs() {
                     return self.enter(to);
                 }
                 self.ready.push_front(&mut self.threads, to);

@@ -86,6 +86,19 @@ fn after_a_reply_the_caller_has_it() {
 }
 
 #[test]
+fn a_thread_that_hangs_goes_no_further_and_can_be_killed() {
+    let mut s = scene("hang=fs@entry:2");
+    let id = s.w.receive(s.server, s.receive).id;
+    s.w.begin(s.server, sys(Sysno::Reply).token(id));
+    s.w.pass(10 * SECOND);
+    assert!(s.w.waits(s.server) && s.w.waits(s.client));
+    assert_eq!(s.w.k.processes[s.server.process].state, ProcessState::Running);
+    s.w.make(s.w.init, sys(Sysno::ProcessKill).on(s.server.handle)).expect("it is there");
+    s.w.audit();
+    assert_eq!(s.w.receive(s.w.init, s.queue).id, id);
+}
+
+#[test]
 fn an_answer_to_nobody_is_no_point() {
     let mut s = scene("kill=fs@before-reply:1");
     s.w.make(s.server, sys(Sysno::Reply).token(12345)).expect_err("there is no such call");

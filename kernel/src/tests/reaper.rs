@@ -295,6 +295,25 @@ fn the_killer_may_be_killed_while_the_victim_is_torn_down() {
 }
 
 #[test]
+fn calls_back_and_forth_do_not_keep_an_equally_urgent_teardown_waiting() {
+    both_ways(|w| {
+        let (victim, killer, server) = (w.actor(60), w.actor(60), w.actor(60));
+        let handle = w.grant(killer, victim.handle, Rights::CONTROL, 0);
+        let queue = w.queue(0);
+        let receive = w.grant(server, queue, Rights::RECEIVE, 0);
+        w.begin(server, sys(Sysno::Recv).on(receive));
+        w.switch_to(killer.thread);
+        w.raise(w.init, PRIORITY + 1);
+        w.make_current(sys(Sysno::ProcessKill).on(handle));
+        assert_eq!(w.k.current, Some(w.init.thread));
+        w.raise(w.init, PRIORITY);
+        w.make_current(sys(Sysno::Call).on(queue));
+        assert_eq!(w.k.processes[victim.process].state, ProcessState::Exited);
+        assert!(!w.waits(server));
+    });
+}
+
+#[test]
 fn a_kill_that_meets_a_reset_does_not_end_the_next_incarnation() {
     let mut w = World::new();
     let (victim, killer) = (w.actor(60), w.actor(60));

@@ -173,6 +173,32 @@ fn mappings_of_another_process_in_use_are_forgotten_by_the_processor() {
 }
 
 #[test]
+fn a_revocation_unmaps_what_was_mapped_through_the_revoked_and_closing_does_not() {
+    let mut w = World::new();
+    let (actor, other) = (w.actor(60), w.actor(60));
+    let me = w.grant(actor, actor.handle, Rights::all(), 0);
+    let memory = w.memory(200);
+    w.map(other.handle, memory, AT, 200, RW).unwrap();
+    let lent = w.grant(actor, memory, Rights::all(), 0);
+    let words = [AT, 0, 200, RW.bits().into()];
+    w.make(actor, sys(Sysno::MemoryMap).on(me).with(lent).words(&words)).unwrap();
+    for page in 0..200 {
+        w.poke(actor.process, AT + page * PAGE_SIZE, b"lent").unwrap();
+    }
+    w.audit();
+    w.make(actor, sys(Sysno::Close).on(lent)).unwrap();
+    assert_eq!(w.peek(actor.process, AT, 4).unwrap(), b"lent", "a mapping outlives the capability that made it");
+    w.audit();
+    w.make(w.init, sys(Sysno::Revoke).on(memory)).unwrap();
+    assert_eq!(w.peek(actor.process, AT, 1), None);
+    assert_eq!(w.peek(other.process, AT, 1), None, "what the owner itself had mapped elsewhere is derived from it too");
+    assert_eq!(w.k.processes[actor.process].region_count, 0);
+    w.make(w.init, sys(Sysno::Inspect).on(memory)).unwrap();
+    w.audit();
+    w.make(actor, sys(Sysno::MemoryMap).on(me).with(lent).words(&words)).unwrap_err();
+}
+
+#[test]
 fn a_memory_object_lives_while_it_is_mapped() {
     let mut w = World::new();
     let actor = w.actor(60);
