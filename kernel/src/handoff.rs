@@ -6,21 +6,20 @@
 //! call. A test runs the IPC tests both ways.
 //!
 //! Conditions of both:
-//! 1. No flags (so no deadline, and redelivery as usual), or a call with a deadline that never comes; no payload and no
-//!    capabilities. Leases are allowed: they stay in the caller's message page.
+//! 1. No flags but that for a deadline, which has not passed; no payload and no capabilities. Leases are allowed: they
+//!    stay in the caller's message page.
 //! 2. The other thread is of another process, which runs, and neither process has I/O ports open.
 //! 3. The kernel has no work of its own waiting, and the sweep of patience is armed.
 //!
-//! Of the call: exactly one thread, the one that received last, waits to receive from the queue, without a deadline.
-//! Of the reply: the queue has nothing to receive, nobody else receives from it, no more urgent thread is ready, the
-//! server owes no other answer, and the caller waits without a deadline.
+//! Of the call: exactly one thread, the one that received last, waits to receive from the queue.
+//! Of the reply: the queue has nothing to receive, nobody else receives from it, no more urgent thread is ready, and the
+//! server owes no other answer.
 
 use crate::kernel::Kernel;
 use crate::machine::{Context, Machine, Resume};
 use crate::mm::{Ref, Space};
 use crate::process::Process;
 use crate::thread::{FOREVER, NEVER, Thread, Wait};
-use crate::transfer::DEADLINE_WORD;
 use abi::{CallFlags, Delivery, Handle, MAX_LEASES, ProcessState, Rights, Sysno, Tag};
 
 /// The tags that are all in registers.
@@ -41,15 +40,18 @@ impl<M: Machine> Kernel<M> {
     /// Serves the running thread's system call here, if it can.
     #[inline(never)]
     pub(crate) fn handoff(&mut self, me: Ref<Thread>, rax: u64) -> Option<Resume> {
-        if self.has_work() {
+        let number = rax & 0xff;
+        if number != CALL && number != REPLY_RECV || self.has_work() {
             return None;
         }
-        match rax {
-            CALL => self.hand_call(me, NEVER),
-            CALL_FOREVER if self.message_word(me, DEADLINE_WORD) == u64::MAX => self.hand_call(me, FOREVER),
-            REPLY_RECV => self.hand_reply(me),
-            _ => None,
-        }
+        let deadline = if rax == number { NEVER } else { self.plain_deadline(me, rax >> 8)? };
+        if number == CALL { self.hand_call(me, deadline) } else { self.hand_reply(me, deadline) }
+    }
+
+    /// The deadline of a call whose only flag is that for it, if it has not passed.
+    fn plain_deadline(&self, me: Ref<Thread>, flags: u64) -> Option<u64> {
+        let flags = CallFlags::from_bits(u8::try_from(flags).ok()?)?;
+        if flags == CallFlags::DEADLINE { self.deadline(me, flags).ok() } else { None }
     }
 
     /// Whether something must be looked at before a handoff (condition 3, and the ports of condition 2).
@@ -72,7 +74,7 @@ impl<M: Machine> Kernel<M> {
         let holder = target.process?;
         let process = &mut processes[holder];
         let only = entry.last_receiver == Some(receiver) && entry.server == Some(receiver);
-        if !is_bare(tag, MAX_LEASES) || target.deadline < FOREVER || !process.enters_quickly() || !only {
+        if !is_bare(tag, MAX_LEASES) || !process.enters_quickly() || !only {
             return None;
         }
 
@@ -91,12 +93,13 @@ impl<M: Machine> Kernel<M> {
         let registers = &mut target.context.registers;
         (registers.rax, registers.rdi) = (0, badge);
         (registers.rsi, registers.r15) = (tag.delivered(Delivery::Call, 0).raw(), id);
-        let (context, space) = (&raw const target.context, process.space?);
+        let (context, space, timed) = (&raw const target.context, process.space?, target.timer_slot.is_some());
+        self.change_timers(me, deadline, receiver, timed);
         Some(self.hand_over(receiver, holder, space, context, now))
     }
 
     #[inline(always)]
-    fn hand_reply(&mut self, me: Ref<Thread>) -> Option<Resume> {
+    fn hand_reply(&mut self, me: Ref<Thread>, deadline: u64) -> Option<Resume> {
         let Kernel { threads, processes, queues, slots, mm, calls, slice, ready, .. } = self;
         let server = &threads[me];
         let process = server.process?;
@@ -106,7 +109,7 @@ impl<M: Machine> Kernel<M> {
         let (own, client) = {
             let caller = calls.thread(mm, token as u16)?;
             let (server, target) = threads.pair(me, caller)?;
-            let answers = target.call == token && target.holder == Some(process) && target.deadline >= FOREVER;
+            let answers = target.call == token && target.holder == Some(process);
             let urgent = ready.top() > target.priority + 1;
             if !answers || urgent || !matches!(target.wait, Wait::Answer(_)) || !is_bare(tag, 0) {
                 return None;
@@ -130,12 +133,26 @@ impl<M: Machine> Kernel<M> {
         (registers.rax, registers.rsi) = (0, tag.raw());
         (target.holder, target.wait) = (None, Wait::Nothing);
         own.priority = own.base;
-        (own.wait, own.since, own.deadline) = (Wait::Message(queue), now, NEVER);
+        (own.wait, own.since, own.deadline) = (Wait::Message(queue), now, deadline);
         own.ran += now.wrapping_sub(slice.started);
         (own.next, own.prev) = (None, None);
         (entry.receiver, entry.last_receiver) = (Some(me), Some(me));
-        let (context, space) = (&raw const target.context, theirs.space?);
+        let (context, space, timed) = (&raw const target.context, theirs.space?, target.timer_slot.is_some());
+        self.change_timers(me, deadline, caller, timed);
         Some(self.hand_over(caller, client, space, context, now))
+    }
+
+    /// Who begins to wait enters the timer wheel if its deadline can come; who goes on leaves it if it is in (`timed`).
+    /// The timer may be left too early, which it may always be, but not too late.
+    #[inline(always)]
+    fn change_timers(&mut self, waits: Ref<Thread>, deadline: u64, goes_on: Ref<Thread>, timed: bool) {
+        if timed {
+            self.wheel.remove(&mut self.threads, goes_on);
+        }
+        if deadline < FOREVER {
+            self.wheel.add(&mut self.threads, waits);
+            self.arm();
+        }
     }
 
     /// The processor goes to `thread` of `process`, on the slice of the thread that ran.
@@ -156,5 +173,4 @@ impl<M: Machine> Kernel<M> {
 }
 
 const CALL: u64 = Sysno::Call as u64;
-const CALL_FOREVER: u64 = CALL | (CallFlags::DEADLINE.bits() as u64) << 8;
 const REPLY_RECV: u64 = Sysno::ReplyRecv as u64;
