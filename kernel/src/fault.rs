@@ -39,8 +39,8 @@ impl<M: Machine> Kernel<M> {
     /// The running thread raised an exception.
     pub fn exception(&mut self, exception: Exception) -> Resume {
         let Some(me) = self.current else { return self.start() };
-        if self.kill_points.is_on() && self.entered(me, None) {
-            return self.choose(Next::Same);
+        if self.kill_points.is_on() && let Some(next) = self.entered(me, None) {
+            return self.choose(next);
         }
         let kind = match self.resolve(me, exception) {
             Ok(()) => return self.choose(Next::Same),

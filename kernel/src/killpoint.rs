@@ -8,6 +8,8 @@
 //!   N-th answer to a call, before or after the caller has it (a `ReplyRecv` may have taken the next message by then).
 //!   Counts go on across incarnations. `+N` counts from the moment in which the point before it in the list struck, and
 //!   waits for that: so a second death is placed within the recovery from a first.
+//! - `hang=POINT[,POINT]...`, each `WHERE` an `entry`: the thread never comes back from there, instead of the process's
+//!   death. Points of both words form one list.
 //! - `count=1` logs what was counted, one line for each name, when the first program opens I/O ports: it does that to
 //!   switch the machine off, and only then.
 //!
@@ -21,7 +23,8 @@ use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::mm::Ref;
 use crate::process::Process;
-use crate::thread::Thread;
+use crate::schedule::Next;
+use crate::thread::{NEVER, Thread, Wait};
 use abi::{MessageId, PRIORITIES, ProcessState, Sysno};
 use core::fmt::Write;
 use heapless::Vec;
@@ -64,11 +67,13 @@ struct Point {
     at: u64,
     /// `at` counts from the strike of the point before.
     relative: bool,
+    /// It stops the thread, instead of killing the process.
+    hangs: bool,
     struck: bool,
 }
 
 impl Point {
-    fn parse(text: &str) -> Option<Point> {
+    fn parse(text: &str, hangs: bool) -> Option<Point> {
         let (name, rest) = text.split_once('@')?;
         let (place, count) = rest.split_once(':')?;
         let (relative, digits) = match count.strip_prefix('+') {
@@ -79,7 +84,8 @@ impl Point {
         let at = digits.parse().ok().filter(|at| numeric && *at > 0)?;
         let mut padded = [0; 16];
         padded.get_mut(..name.len()).filter(|room| !room.is_empty())?.copy_from_slice(name.as_bytes());
-        Some(Point { name: padded, place: Place::parse(place)?, at, relative, struck: false })
+        let place = Place::parse(place).filter(|place| !hangs || *place == Place::Entry)?;
+        Some(Point { name: padded, place, at, relative, hangs, struck: false })
     }
 }
 
@@ -119,10 +125,11 @@ impl KillPoints {
     pub fn parse(line: &str) -> Result<KillPoints, &str> {
         let mut parsed = KillPoints::default();
         for word in line.split_ascii_whitespace() {
-            if let Some(points) = word.strip_prefix("kill=") {
+            let hangs = word.starts_with("hang=");
+            if let Some(points) = word.strip_prefix("kill=").or(word.strip_prefix("hang=")) {
                 for text in points.split(',') {
                     let first = parsed.points.is_empty();
-                    let point = Point::parse(text).filter(|point| !(first && point.relative)).ok_or(word)?;
+                    let point = Point::parse(text, hangs).filter(|point| !(first && point.relative)).ok_or(word)?;
                     parsed.points.push(point).map_err(|_| word)?;
                 }
             } else if let Some(value) = word.strip_prefix("count=") {
@@ -156,12 +163,17 @@ impl KillPoints {
 
     /// Whether a point of `name` is reached; it has struck then, and those that waited for it count from now.
     fn strikes(&mut self, name: Name, place: Place) -> bool {
+        self.strike(name, place).is_some()
+    }
+
+    /// The same, with whether it is to hang.
+    fn strike(&mut self, name: Name, place: Place) -> Option<bool> {
         let count = self.count_of(name, place);
         let ready = |n: usize, point: &Point| !point.relative || n == 0 || self.points[n - 1].struck;
         let reached = |(n, point): &(usize, &Point)| {
             !point.struck && point.name == name && point.place == place && point.at == count && ready(*n, point)
         };
-        let Some((struck, _)) = self.points.iter().enumerate().find(reached) else { return false };
+        let Some((struck, _)) = self.points.iter().enumerate().find(reached) else { return None };
         self.points[struck].struck = true;
         if let Some(next) = self.points.get(struck + 1).copied().filter(|next| next.relative) {
             self.points[struck + 1].at += self.count_of(next.name, next.place);
@@ -169,21 +181,26 @@ impl KillPoints {
         if let Some(tally) = self.tally(name) {
             tally.kills += 1;
         }
-        true
+        Some(self.points[struck].hangs)
     }
 }
 
 impl<M: Machine> Kernel<M> {
-    /// Counts an entry of the running thread into the kernel. `true`: its process dies of it, and nothing is to be done.
+    /// Counts an entry of the running thread into the kernel. `Some`: it goes no further, and this is what to choose.
     /// `raw`: `rax` of a system call.
     #[cold]
-    pub(crate) fn entered(&mut self, me: Ref<Thread>, raw: Option<u64>) -> bool {
-        let Some(process) = self.threads[me].process.filter(|p| self.may_strike(*p)) else { return false };
+    pub(crate) fn entered(&mut self, me: Ref<Thread>, raw: Option<u64>) -> Option<Next> {
+        let process = self.threads[me].process.filter(|p| self.may_strike(*p))?;
         let name = self.processes[process].name;
         if let Some(tally) = self.kill_points.tally(name) {
             tally.entries += 1;
         }
-        let mut dies = self.kill_points.strikes(name, Place::Entry);
+        let struck = self.kill_points.strike(name, Place::Entry);
+        if struck == Some(true) {
+            self.block(me, Wait::Clock, NEVER);
+            return Some(Next::Reschedule);
+        }
+        let mut dies = struck.is_some();
         let token = MessageId::from_raw(self.threads[me].context.registers.r15);
         let replies = raw.is_some_and(|raw| matches!(Sysno::try_from(raw & 0xff), Ok(Sysno::Reply | Sysno::ReplyRecv)));
         if !dies && replies && self.caller_of(process, token).is_ok() {
@@ -197,8 +214,9 @@ impl<M: Machine> Kernel<M> {
         }
         if dies {
             self.strike(process);
+            return Some(Next::Same);
         }
-        dies
+        None
     }
 
     /// Counts a message that `thread` has been given.
@@ -298,6 +316,8 @@ mod tests {
             "kill=fs@entry:99999999999999999999999",
             "kill=a-name-of-seventeen@entry:1",
             "kill=a@entry:1,a@entry:2,a@entry:3,a@entry:4,a@entry:5,a@entry:6,a@entry:7,a@entry:8,a@entry:9",
+            "hang=fs@message:1",
+            "hang=fs@entry:0",
             "count=",
             "count=2",
         ] {

@@ -66,8 +66,8 @@ impl<M: Machine> Kernel<M> {
             return resume;
         }
         self.changed = self.kill_points.is_on();
-        if self.changed && self.entered(me, Some(raw)) {
-            return self.choose(Next::Same);
+        if self.changed && let Some(next) = self.entered(me, Some(raw)) {
+            return self.choose(next);
         }
         let registers = &mut self.threads[me].context.registers;
         registers.rax = 0;
