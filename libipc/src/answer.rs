@@ -17,6 +17,10 @@ impl Answer {
     /// Bytes of an answer without payload and capabilities.
     pub const FIXED: usize = 8 + 8 * MESSAGE_WORDS;
 
+    /// The answer to an operation. It passes through the message page.
+    pub fn of<Op: crate::context::Operation>(result: &Result<Op::Output, Op::Error>) -> Answer {
+        Answer::capture(Op::encode_result(result))
+    }
     /// Takes what has just been encoded into the message page.
     pub(crate) fn capture(message: Message) -> Answer {
         let caps =

@@ -8,7 +8,8 @@ use libipc::dir::Namespace;
 use libipc::proto::directory::{Entry, OpenFlags};
 use libipc::proto::info::{FileInfo, FsInfo};
 use libipc::proto::{FsError, file::FileClient};
-use libipc::{Dir, File, Startup};
+use libipc::spawn::Image;
+use libipc::{Account, Dir, File, Startup};
 
 /// Why, in the words of these programs.
 pub fn reason(error: &FsError) -> &'static str {
@@ -57,6 +58,13 @@ impl Files {
         let (handle, info) = self.start(path)?.open_any(path, OpenFlags::READ)?;
         readable(info.kind)?;
         Ok(Input::new(path, File::new(handle).into_stream()))
+    }
+
+    /// Reads a program's file into memory that `account` pays for.
+    pub fn image(&self, path: &str, account: Account) -> Result<Image, FsError> {
+        let (handle, info) = self.start(path)?.open_any(path, OpenFlags::READ)?;
+        readable(info.kind)?;
+        Image::read(&mut File::new(handle), account)
     }
 
     /// Opens a file to write it anew.

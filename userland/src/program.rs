@@ -12,7 +12,7 @@ use alloc::{format, string::String, vec, vec::Vec};
 use core::fmt::{Display, Write};
 use core::ops::Deref;
 use libipc::proto::{FsError, info::FileKind, svc::SvcClient};
-use libipc::{Process, Queue, Startup, Stream};
+use libipc::{Account, Process, Queue, Startup, Stream};
 
 /// Bytes that are read or written at once.
 const PIECE: usize = 64 << 10;
@@ -242,6 +242,11 @@ impl Program {
     /// The capability with this name, where it was given.
     pub fn queue(&self, name: &str) -> Option<Queue> {
         self.startup.queue(name).ok()
+    }
+
+    /// What pays for what the program makes.
+    pub fn account(&self) -> Result<Account, Stop> {
+        self.startup.account().map_err(|missing| Stop::Failed(format!("{missing}")))
     }
 
     /// Says what is left to be said; the status.

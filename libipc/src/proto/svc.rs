@@ -178,6 +178,11 @@ protocol! {
     idempotent fn poweroff() = 8;
     /// Syncs the file systems and restarts the machine.
     idempotent fn reboot() = 9;
+    /// Replaces a service's image by the first `length` bytes of memory `image` (`READ`, `MAP`), while clients wait.
+    /// Returns why the old image was put back; empty where the new one runs.
+    recorded fn upgrade(name: &str, image: Cap, length: u64) -> String = 12;
+    /// The report of a service's last crash. Returns the bytes used; 0: it has not crashed.
+    idempotent fn report(name: &str, text: &mut [u8]) -> u64 = 13;
     /// Counts every frame of the machine and what accounts have paid for.
     idempotent fn audit() -> Vec<AuditRow> = 10;
     /// The threads with numbers of at least `from`, as many as an answer holds; none: there are no more.

@@ -3,7 +3,7 @@
 //! 1. A line has at most [`MAX_LINE`] bytes and no control characters: nobody draws on the terminal through the log.
 //! 2. Each ring holds at most [`MAX_LINES`] lines and [`MAX_BYTES`] bytes; the oldest go first.
 
-use alloc::{collections::VecDeque, string::String};
+use alloc::{collections::VecDeque, string::String, vec::Vec};
 
 /// Bytes of a line.
 pub const MAX_LINE: usize = 1024;
@@ -28,6 +28,11 @@ impl Journal {
             let Some((_, oldest)) = self.lines.pop_front() else { break };
             self.bytes -= oldest.len();
         }
+    }
+
+    /// The last lines, at most `count`.
+    pub fn last(&self, count: usize) -> Vec<&str> {
+        self.lines.iter().skip(self.lines.len().saturating_sub(count)).map(|(_, line)| line.as_str()).collect()
     }
 
     /// The first line whose number is at least `number`, with its number.

@@ -6,6 +6,7 @@ use crate::{
     supervisor::{NOT_ALLOWED, Supervisor},
     table::State,
     unit::Unit,
+    upgrade::OwnImage,
 };
 use abi::{MAX_PAYLOAD, MessageId, ProcessStatus};
 use alloc::{string::String, vec::Vec};
@@ -16,8 +17,8 @@ use libipc::{
     proto::{
         log::{LogError, LogServer, Severity},
         svc::{
-            Allowed, AuditRow, MemoryInfo, ProcessInfo, ServiceInfo, ServiceState, SvcError, SvcKillOp, SvcPoweroffOp, SvcRebootOp,
-            SvcRestartOp, SvcServer, WaitInfo,
+            Allowed, AuditRow, MemoryInfo, ProcessInfo, ServiceInfo, ServiceState, SvcError, SvcKillOp, SvcPoweroffOp,
+            SvcRebootOp, SvcRestartOp, SvcServer, SvcUpgradeOp, WaitInfo,
         },
     },
     sys,
@@ -143,6 +144,35 @@ impl SvcServer for Supervisor {
             self.end(at);
         }
         Ok(Reply::Later)
+    }
+
+    fn upgrade(
+        &mut self,
+        cx: &Context,
+        name: &str,
+        image: OwnedHandle,
+        length: u64,
+    ) -> Result<Reply<String>, SvcError> {
+        require(cx, Allowed::CONTROL)?;
+        let at = self.able(name)?;
+        if cx.attempt() > 0 && self.resume_upgrade(cx.id(), || cx.defer::<SvcUpgradeOp>()) {
+            return Ok(Reply::Later);
+        }
+        if self.is_on_trial(at) {
+            return Err(SvcError::BadState);
+        }
+        let image = OwnImage::copy(self.account(), &image, length)?;
+        self.begin_upgrade(at, image, cx.defer::<SvcUpgradeOp>());
+        Ok(Reply::Later)
+    }
+
+    fn report(&mut self, cx: &Context, name: &str, text: Lease<Write>) -> Result<Reply<u64>, SvcError> {
+        require(cx, Allowed::INSPECT)?;
+        let at = self.find(name).ok_or(SvcError::NoService)?;
+        let report = self.crashes.get(at).and_then(Option::as_deref).unwrap_or("");
+        let report = &report[..report.floor_char_boundary(usize::try_from(text.len()).unwrap_or(usize::MAX))];
+        text.write_at(0, report.as_bytes())?;
+        now(report.len() as u64)
     }
 
     fn log(

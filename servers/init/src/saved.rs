@@ -69,6 +69,28 @@ pub enum SavedState {
     Held(String),
 }
 
+/// An image that is not in the boot archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedImage {
+    /// Its memory.
+    pub memory: Raw,
+    /// Its bytes.
+    pub length: u64,
+}
+
+/// An image on trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedTrial {
+    /// Number of the service.
+    pub at: u32,
+    /// What ran before.
+    pub old: Option<SavedImage>,
+    /// When it must have answered.
+    pub deadline: u64,
+    /// The call that asked for it.
+    pub id: u64,
+}
+
 /// The devices that were handed out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedDevices {
@@ -105,6 +127,10 @@ pub struct Saved {
     pub leaving: Option<(bool, u64)>,
     /// Calls that wait for a service to be started again.
     pub waiting: Vec<(u32, u64)>,
+    /// The services' images, where they are not those of the boot archive.
+    pub images: Vec<Option<SavedImage>>,
+    /// Images on trial.
+    pub trials: Vec<SavedTrial>,
 }
 
 impl Saved {
@@ -121,14 +147,19 @@ impl Saved {
 
     /// Whether it is about a system of so many services with so many queues, init's own among them.
     pub fn fits(&self, services: usize, queues: usize) -> bool {
-        self.units.len() == services && self.table.len() == services && self.queues.len() == queues
+        self.units.len() == services
+            && self.table.len() == services
+            && self.images.len() == services
+            && self.queues.len() == queues
     }
 
     /// Every capability in init's table that it names.
     pub fn handles(&self) -> Vec<Raw> {
         let units = self.units.iter().flatten().flat_map(|unit| [unit.account, unit.process, unit.end]);
         let lists = self.queues.iter().chain(&self.memories).chain(&self.devices.kept).chain(&self.programs);
-        units.chain(lists.copied()).chain([self.queue]).collect()
+        let images = self.images.iter().flatten().chain(self.trials.iter().flat_map(|trial| &trial.old));
+        let images = images.map(|image| image.memory);
+        units.chain(lists.copied()).chain(images).chain([self.queue]).collect()
     }
 }
 
@@ -169,6 +200,8 @@ pub(crate) mod tests {
             echo: true,
             leaving: Some((true, 5)),
             waiting: vec![(0, 77)],
+            images: vec![None, Some(SavedImage { memory: 18, length: 5 })],
+            trials: vec![SavedTrial { at: 1, old: Some(SavedImage { memory: 19, length: 6 }), deadline: 7, id: 8 }],
         }
     }
 
@@ -178,7 +211,7 @@ pub(crate) mod tests {
         assert_eq!(Saved::decode(&saved.encode()).as_ref(), Some(&saved));
         let mut handles = saved.handles();
         handles.sort_unstable();
-        assert_eq!(handles, [6, 7, 8, 11, 12, 13, 14, 15, 16, 17]);
+        assert_eq!(handles, [6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
         assert!(saved.fits(2, 2) && !saved.fits(3, 2) && !saved.fits(2, 1));
     }
 

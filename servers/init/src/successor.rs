@@ -16,6 +16,7 @@ use crate::{
     supervisor::{Provided, Supervisor},
     table::{Death, State, Table},
     unit::Unit,
+    upgrade::{OwnImage, Trial},
 };
 use abi::{Handle, Kind, ProcessState, ProcessStatus, layout};
 use alloc::{format, string::String, vec::Vec};
@@ -81,6 +82,8 @@ pub fn restore(mut boot: Boot, saved: Saved, lasting: Lasting<'static>) -> Super
     supervisor.echo = saved.echo;
     supervisor.leaving = saved.leaving.map(|(reboot, at)| (if reboot { Exit::Reboot } else { Exit::PowerOff }, at));
     supervisor.expected = saved.waiting.iter().map(|(at, id)| (*at as usize, abi::MessageId::from_raw(*id))).collect();
+    supervisor.images = saved.images.into_iter().map(|image| image.map(OwnImage::restored)).collect();
+    supervisor.trials = saved.trials.into_iter().map(Trial::restored).collect();
     supervisor
 }
 
@@ -110,6 +113,8 @@ impl Supervisor {
             echo: self.echo,
             leaving: self.leaving.map(|(how, at)| (how == Exit::Reboot, at)),
             waiting: waiting.chain(expected).collect(),
+            images: self.images.iter().map(|image| image.as_ref().map(OwnImage::save)).collect(),
+            trials: self.trials.iter().map(Trial::save).collect(),
         }
     }
 

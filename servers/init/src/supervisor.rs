@@ -8,6 +8,7 @@
 
 use crate::{
     acpi::Power,
+    crash,
     hardware::{self, Exit},
     journal::{self, Journal},
     lasting::Lasting,
@@ -16,9 +17,10 @@ use crate::{
     setup::Boot,
     table::{Death, State, Table},
     unit::{StartError, Unit},
+    upgrade::{OwnImage, Trial},
     watch::Watch,
 };
-use abi::{Delivery, Message, MessageId, ProcessState, Rights, Tag};
+use abi::{Delivery, Message, MessageId, ProcessState, ProcessStatus, Rights, Tag};
 use alloc::{format, string::String, vec::Vec};
 use libipc::{
     Account, Machine, OwnedHandle, Queue, Service, SysError,
@@ -80,6 +82,11 @@ pub struct Supervisor {
     /// Such calls that came to an earlier incarnation and will come again.
     pub(crate) expected: Vec<(usize, MessageId)>,
     pub(crate) goodbyes: Vec<Goodbye>,
+    /// The services' images, where they are not those of the boot archive.
+    pub(crate) images: Vec<Option<OwnImage>>,
+    pub(crate) trials: Vec<Trial>,
+    /// How the services crashed last.
+    pub(crate) crashes: Vec<Option<String>>,
     /// What it receives from.
     pub(crate) queue: OwnedHandle,
     pub(crate) lasting: Lasting<'static>,
@@ -101,6 +108,8 @@ impl Supervisor {
     ) -> Supervisor {
         let watches = boot.system.services.iter().map(|service| Watch::new(service.heartbeat_ms)).collect();
         let mut journals: Vec<Journal> = (0..=units.len()).map(|_| Journal::default()).collect();
+        let images = units.iter().map(|_| None).collect();
+        let crashes = units.iter().map(|_| None).collect();
         let mut lines = 0;
         for (number, who, text) in lasting.lines() {
             lines = number;
@@ -121,6 +130,9 @@ impl Supervisor {
             waiting: Vec::new(),
             expected: Vec::new(),
             goodbyes: Vec::new(),
+            images,
+            trials: Vec::new(),
+            crashes,
             queue,
             lasting,
             lines,
@@ -177,6 +189,7 @@ impl Supervisor {
         for at in 0..self.watches.len() {
             self.watch(at, now);
         }
+        self.look_at_trials(now);
     }
 
     /// Asks service `at` whether it still answers, where that is due; ends it where it has not for too long.
@@ -223,6 +236,9 @@ impl Supervisor {
     fn start(&mut self, at: usize) {
         if let Err(reason) = self.start_unit(at) {
             self.log_own(&format!("{}: {reason}", self.name(at)));
+            if self.is_on_trial(at) {
+                return self.end_trial(at, Some(reason));
+            }
             self.table.not_started(at, sys::clock(), reason);
             self.commit(None);
             return self.tell_if_held(at);
@@ -274,7 +290,10 @@ impl Supervisor {
     }
 
     fn start_unit(&mut self, at: usize) -> Result<(), String> {
-        let image = self.boot.image(at)?;
+        let image = match self.images.get(at).and_then(Option::as_ref) {
+            Some(own) => own.image(),
+            None => self.boot.image(at)?,
+        };
         let text = |error: StartError| format!("{error}");
         self.unit(at)?.clear().map_err(text)?;
         if self.boot.system.services.get(at).is_some_and(|service| service.name == manifest::SESSION) {
@@ -320,9 +339,32 @@ impl Supervisor {
             status.incarnation,
             report::describe(&status)
         ));
+        self.keep_crash(at, &status);
+        let ordered = self.table.state(at) == Some(&State::Stopping);
         self.table.died(at, sys::clock(), Death { what: report::summary(&status) });
+        if self.is_on_trial(at) && !ordered {
+            self.end_trial(at, Some(format!("the new image died: {}", report::summary(&status))));
+        }
         self.commit(None);
         self.tell_if_held(at);
+    }
+
+    /// Keeps the report of a crash, before the process is cleared.
+    fn keep_crash(&mut self, at: usize, status: &ProcessStatus) {
+        const LAST: usize = 8;
+        if ProcessState::from_raw(status.state) != ProcessState::Faulted {
+            return;
+        }
+        let (Some(unit), Some(journal)) = (self.units.get(at).and_then(Option::as_ref), self.journals.get(at)) else {
+            return;
+        };
+        let text = crash::tell(&unit.process(), status, &journal.last(LAST));
+        for line in text.lines().filter(|line| line.starts_with("called from:")) {
+            self.log_own(&format!("{} {line}", self.name(at)));
+        }
+        if let Some(slot) = self.crashes.get_mut(at) {
+            *slot = Some(text);
+        }
     }
 
     fn refuse_calls_to_held(&mut self) {
@@ -450,7 +492,7 @@ impl Service for Supervisor {
         let leave = self.leaving.map(|(_, at)| at);
         let running = |at: &usize| self.table.state(*at) == Some(&State::Running);
         let watch = (0..self.watches.len()).filter(running).filter_map(|at| self.watches[at].due()).min();
-        [self.table.next_due(), refuse, leave, watch].into_iter().flatten().min()
+        [self.table.next_due(), refuse, leave, watch, self.next_trial()].into_iter().flatten().min()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::saved::{self, SavedUnit};
 use abi::{Handle, ProcessStatus, Rights};
 use alloc::{format, string::String, vec::Vec};
 use libipc::{
-    Account, OwnedHandle, Queue, SysError,
+    Account, OwnedHandle, Process, Queue, SysError,
     spawn::{Command, Image, SpawnError},
 };
 
@@ -206,6 +206,11 @@ impl Unit {
     /// Pages that its account has paid for.
     pub fn used(&self) -> u64 {
         self.account.account().status().map_or(0, |status| status.used)
+    }
+
+    /// Its process.
+    pub fn process(&self) -> Process {
+        self.process.process()
     }
 
     /// Ends its process.

@@ -48,6 +48,8 @@ pub struct Session {
     /// What was last said to be in the way, so that it is said once.
     trouble: String,
     retry_at: Option<u64>,
+    /// The machine is to go down this way: the supervisor is told until it does, as it may die of something.
+    leaving: Option<u64>,
 }
 
 /// What the session waits for next.
@@ -91,6 +93,7 @@ impl Session {
             shell: None,
             trouble: String::new(),
             retry_at: Some(0),
+            leaving: None,
         })
         .map(|session| session.unless_restarted(number("incarnation")))
     }
@@ -100,7 +103,6 @@ impl Session {
         if self.command.is_some() && incarnation.is_some_and(|incarnation| incarnation > 1) {
             self.console.say("died while the command ran; how far it came is not known");
             self.go_down(notice::POWER_OFF, NO_SHELL);
-            self.retry_at = None;
         }
         self
     }
@@ -110,7 +112,10 @@ impl Session {
         loop {
             if self.retry_at.is_some_and(|at| at <= sys::clock()) {
                 self.retry_at = None;
-                self.try_shell();
+                match self.leaving {
+                    Some(how) => self.leave(how),
+                    None => self.try_shell(),
+                }
             }
             let turn = match sys::recv(self.queue.handle(), self.retry_at) {
                 Ok(received) => self.heard(received),
@@ -157,7 +162,7 @@ impl Session {
                     self.trouble = text;
                 }
                 if self.command.is_some() {
-                    self.go_down(notice::POWER_OFF, NO_SHELL);
+                    return self.go_down(notice::POWER_OFF, NO_SHELL);
                 }
                 self.retry_at = Some(sys::clock().saturating_add(PAUSE));
             }
@@ -207,7 +212,14 @@ impl Session {
         {
             self.write_log(&text);
         }
+        self.leave(how);
+    }
+
+    /// Tells the supervisor to take the machine down, now and from time to time.
+    fn leave(&mut self, how: u64) {
         self.tell_init(notice::READY, how);
+        self.leaving = Some(how);
+        self.retry_at = Some(sys::clock().saturating_add(PAUSE));
     }
 
     fn tell_init(&self, what: u16, word: u64) {

@@ -5,22 +5,30 @@
 extern crate alloc;
 
 use alloc::{format, vec};
+use libipc::Rights;
 use libipc::proto::svc::{ServiceState, SvcError};
+use userland::files::reason;
 use userland::table::{Align, Table};
 use userland::{Accepts, Given, Program, Stop, units};
 
-userland::program!(Accepts::operands(1, 2), run);
+userland::program!(Accepts::operands(1, 3), run);
 
 fn run(program: &mut Program, given: &Given<'_>) -> Result<(), Stop> {
     match given.operands[..] {
         ["list"] => list(program),
         ["kill", name] => program.supervisor()?.kill(name).map_err(|error| about(name, error)),
         ["restart", name] => program.supervisor()?.restart(name).map_err(|error| about(name, error)),
+        ["report", name] => report(program, name),
+        ["upgrade", name, file] => upgrade(program, name, file),
         ["log"] => log(program, ""),
         ["log", name] => log(program, name),
         ["audit"] => audit(program),
-        ["kill" | "restart"] => Err(Stop::usage("the name of a service is missing".into())),
+        ["kill" | "restart" | "report" | "upgrade"] => Err(Stop::usage("the name of a service is missing".into())),
         ["list" | "audit", extra] => Err(Stop::usage(format!("extra operand '{extra}'"))),
+        ["upgrade", _] => Err(Stop::usage("the file of the new image is missing".into())),
+        ["list" | "audit" | "kill" | "restart" | "report" | "log", _, extra, ..] => {
+            Err(Stop::usage(format!("extra operand '{extra}'")))
+        }
         [other, ..] => Err(Stop::usage(format!("unknown command '{other}'"))),
         [] => Err(Stop::usage("missing operand".into())),
     }
@@ -53,6 +61,28 @@ fn list(program: &mut Program) -> Result<(), Stop> {
                 &service.last_end,
             ]);
         }
+    }
+}
+
+/// The report of a service's last crash.
+fn report(program: &mut Program, name: &str) -> Result<(), Stop> {
+    let mut text = vec![0; 16 << 10];
+    let used = program.supervisor()?.report(name, &mut text).map_err(|error| about(name, error))?;
+    match text.get(..usize::try_from(used).unwrap_or(usize::MAX)).unwrap_or(&text) {
+        [] => Err(Stop::Failed(format!("{name}: has not crashed"))),
+        report => program.write(report),
+    }
+}
+
+/// Replaces the image of a running service.
+fn upgrade(program: &mut Program, name: &str, path: &str) -> Result<(), Stop> {
+    let image = program.files.image(path, program.account()?);
+    let image = image.map_err(|error| Stop::Failed(format!("{path}: {}", reason(&error))))?;
+    let lent = image.memory().grant(Rights::READ | Rights::MAP);
+    match program.supervisor()?.upgrade(name, lent, image.length()) {
+        Ok(failure) if failure.is_empty() => Ok(()),
+        Ok(failure) => Err(Stop::Failed(format!("{name}: the old image is back: {failure}"))),
+        Err(error) => Err(about(name, error)),
     }
 }
 
