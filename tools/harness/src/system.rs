@@ -101,7 +101,7 @@ impl Builder {
         self
     }
 
-    /// Counts instructions: a run takes the same path every time, and a nanosecond is an instruction.
+    /// Counts instructions: while the guest is not idle, one is a nanosecond of its time.
     pub fn icount(mut self) -> Builder {
         self.icount = true;
         self

@@ -41,7 +41,7 @@ pub struct Options {
     /// With --exec: show the boot log on standard error
     #[arg(short, long)]
     verbose: bool,
-    /// Count guest instructions: one is one nanosecond, and a run takes the same path every time
+    /// Count guest instructions: one is one nanosecond of the guest, while it is not idle
     #[arg(long)]
     icount: bool,
     /// End when the guest reboots, instead of booting again (--exec always does)
