@@ -100,7 +100,8 @@ system_calls! {
     Duplicate = 24,
     /// Gives up capability `rdi`. What was derived from it stays and counts as derived from its parent.
     Close = 25,
-    /// Removes every capability derived from `rdi`, in every process and in messages not yet answered. `rdi` stays.
+    /// Removes every capability derived from `rdi`, in every process and in messages not yet answered, and every mapping
+    /// that was made through `rdi` or through one of those. `rdi` stays.
     Revoke = 26,
     /// Describes capability `rdi`. Returns `w0` = [`crate::Kind`], `w1` = [`crate::Rights`], `w2` = badge, `w3` = size
     /// (Memory: pages; IoPorts: count; else 0).
