@@ -124,7 +124,7 @@ pub struct PhysRange {
 pub struct BootInfo {
     /// RAM that is free to use: page-aligned, disjoint, ascending, without kernel image, boot page tables and archive.
     pub free: Vec<PhysRange, 32>,
-    /// All RAM and all firmware tables, page-aligned: what `MemoryPhysical` must not reach. Firmware tables (ACPI)
+    /// All RAM, page-aligned: what `MemoryPhysical` must not reach. Firmware tables (ACPI)
     /// are not in it, so that the supervisor may map them.
     pub ram: Vec<PhysRange, 32>,
     /// The boot archive (tar), page-aligned start, exact end.

@@ -243,8 +243,8 @@ impl Check<'_> {
         let (name, ring) = match raw.as_ref() {
             RawQueue::Name(name) => (name, DEFAULT_RING),
             RawQueue::Table { name, ring } => match u32::try_from(*ring) {
-                Ok(ring @ 1..=4096) => (name, ring),
-                _ => (name, self.wrong(raw.span(), format!("a ring has 1 to 4096 places, not {ring}"), DEFAULT_RING)),
+                Ok(ring @ 1..=1024) => (name, ring),
+                _ => (name, self.wrong(raw.span(), format!("a ring has 1 to 1024 places, not {ring}"), DEFAULT_RING)),
             },
         };
         Queue { name: name.clone(), ring }
@@ -623,7 +623,7 @@ mod tests {
             ("devices = [{ irq = 3 }]", "one of three kinds"),
             ("devices = [{ ports = '9-3' }]", "\"0x3f8-0x3ff\""),
             ("provides = [7]", "expected the name of a queue"),
-            ("provides = [{ name = 'fs', ring = 0 }]", "1 to 4096"),
+            ("provides = [{ name = 'fs', ring = 0 }]", "1 to 1024"),
             ("uses = [{ queue = 'init', rights = ['receive'] }]", "no right on a used queue"),
             ("restart = { max_attempts = 0 }", "at least 1"),
             ("uses = ['init', 'init']", "listed twice"),
