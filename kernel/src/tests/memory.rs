@@ -5,8 +5,7 @@ use abi::Kind;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-fn create(w: &World, pages: u64, contiguous: u64) -> Call {
-    let _ = w;
+fn create(pages: u64, contiguous: u64) -> Call {
     sys(Sysno::MemoryCreate).on(layout::INIT_ACCOUNT).words(&[pages, contiguous])
 }
 
@@ -48,12 +47,10 @@ fn pages_are_committed_one_by_one_each_zero_and_each_in_one_place() {
 fn no_pages_too_many_pages_and_unknown_ways_are_refused() {
     let mut w = World::new();
     for (pages, contiguous) in [(0, 0), ((1 << 20) + 1, 0), (u64::MAX, 0), (1, 2), (0, 1), (1, u64::MAX)] {
-        let call = create(&w, pages, contiguous);
-        assert_eq!(w.make(w.init, call), Err(SysError::BadArgument));
+        assert_eq!(w.make(w.init, create(pages, contiguous)), Err(SysError::BadArgument));
     }
     for pages in [1 << 20, 100_000, FRAMES] {
-        let call = create(&w, pages, 1);
-        assert_eq!(w.make(w.init, call), Err(SysError::NoMemory));
+        assert_eq!(w.make(w.init, create(pages, 1)), Err(SysError::NoMemory));
     }
     w.audit();
 }
@@ -73,8 +70,7 @@ fn a_contiguous_object_is_a_run_of_zeroes_and_says_how_long() {
     for memory in small.iter().step_by(2) {
         w.make(w.init, sys(Sysno::Close).on(*memory)).unwrap();
     }
-    let call = create(&w, 30, 1);
-    let memory = w.get(w.init, call);
+    let memory = w.get(w.init, create(30, 1));
     let first = w.make(w.init, address(memory, 0)).unwrap()[0];
     for page in 0..30 {
         let [at, run, ..] = w.make(w.init, address(memory, page)).unwrap();

@@ -171,11 +171,13 @@ fn memory() -> (DirectMap, bool) {
 fn boot(direct: DirectMap, archive: &[u8], frames: u64) -> Result<Kernel<FakeMachine>, crate::boot::BootError> {
     let range = PhysRange { start: 2 * PAGE_SIZE, end: 2 * PAGE_SIZE + archive.len() as u64 };
     let free = PhysRange { start: range.end.next_multiple_of(PAGE_SIZE), end: frames * PAGE_SIZE };
-    let mut mm = Mm::new(direct, &[free], range).expect("there is room for the frame table");
-    for (n, page) in archive.chunks(PAGE_SIZE as usize).enumerate() {
-        mm.bytes_mut(Frame(2 + n as u32))[..page.len()].copy_from_slice(page);
+    // For a moment another owner of the same memory, to put the archive there; the kernel starts when it is gone.
+    {
+        let mut mm = Mm::new(direct, &[free], range).expect("there is room for the frame table");
+        for (n, page) in archive.chunks(PAGE_SIZE as usize).enumerate() {
+            mm.bytes_mut(Frame(2 + n as u32))[..page.len()].copy_from_slice(page);
+        }
     }
-    drop(mm);
     let boot = BootInfo {
         free: [free].into_iter().collect(),
         ram: [PhysRange { start: 0, end: frames * PAGE_SIZE }].into_iter().collect(),

@@ -13,7 +13,6 @@ proptest! {
     ) {
         let mut w = World::of(2048);
         // Threads of the world that are in no list: they wait for a signal.
-        let event = w.event();
         let mut threads = Vec::new();
         for _ in 0..10 {
             let actor = w.actor(30);
@@ -22,7 +21,6 @@ proptest! {
             w.begin(actor, sys(Sysno::EventWait).on(own).words(&[1]));
             threads.push(actor.thread);
         }
-        prop_assert!(!event.is_none());
         let pool = &mut w.k.threads;
         let mut list = PriorityQueue::default();
         let mut model: Vec<VecDeque<usize>> = vec![VecDeque::new(); 32];
