@@ -28,6 +28,8 @@ const DISK: u64 = 32 << 20;
 const IMAGE: &str = "disk.img";
 /// How long a run may take; it takes a second.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Where the shell finds its commands.
+const SCRIPT: &str = "/tmp/script";
 /// What the shell says at the end.
 const LAST: &str = "all ended with 0\n";
 
@@ -140,6 +142,7 @@ pub struct Sweep {
     images: Images,
     /// Holds the image that every run begins with.
     directory: tempfile::TempDir,
+    steps: usize,
     /// Every line that must come, sorted.
     lines: Vec<String>,
     /// Every file that must be there, relative to `/home`.
@@ -151,10 +154,15 @@ pub struct Sweep {
 impl Sweep {
     /// Builds the images, a disk to begin with, and the model.
     pub fn prepare() -> Result<Sweep> {
+        Sweep::of_steps(STEPS)
+    }
+
+    /// The same with another number of steps for each client.
+    pub fn of_steps(steps: usize) -> Result<Sweep> {
         let (mut lines, mut records) = (vec![LAST.to_owned()], Vec::new());
         let mut files = BTreeMap::new();
         for number in 1..=CLIENTS {
-            let script = Script::new(number, STEPS);
+            let script = Script::new(number, steps);
             let directory = PathBuf::from(script.directory());
             let (model, said, noted) = script.run();
             lines.extend(said);
@@ -166,14 +174,17 @@ impl Sweep {
         let images = Images::get()?;
         let directory = tempfile::Builder::new().prefix("tessera-sweep-").tempdir()?;
         Disk::create(directory.path().join(IMAGE), DISK, &images.programs)?;
-        Ok(Sweep { images, directory, lines, files, records })
+        Ok(Sweep { images, directory, steps, lines, files, records })
     }
 
-    /// The shell's command.
-    fn command() -> String {
-        let work = |number| format!("workload {number} {STEPS}");
+    /// The shell's command; `meanwhile` is run while the clients work.
+    fn command(&self, meanwhile: &str) -> String {
+        let work = |number| format!("workload {number} {}", self.steps);
         let (first, second, last) = (work(1), work(2), work(3));
-        format!("{first} & a=$!; {second} & b=$!; {last} | cat && wait $a && wait $b && echo all ended with $?")
+        format!(
+            "{first} & a=$!; {second} & b=$!; {last} | cat & c=$!; {meanwhile} \
+             wait $a && wait $b && wait $c && echo all ended with $?"
+        )
     }
 
     /// The points of every service, from an undisturbed run.
@@ -190,19 +201,39 @@ impl Sweep {
     }
 
     fn run_with(&self, deaths: Option<&Deaths>) -> Result<BTreeMap<String, Counts>> {
+        let word = deaths.map(|deaths| format!("kill={deaths}"));
+        Ok(counts_of(&self.run_words(word.as_slice(), "")?.log))
+    }
+
+    /// One run with these words on the kernel's command line, and with `meanwhile` (commands that print nothing, each
+    /// with its `;`) in the shell while the clients work. What came of it is right, or this is an error.
+    pub fn run_words(&self, words: &[String], meanwhile: &str) -> Result<Output> {
         let directory = tempfile::Builder::new().prefix("tessera-sweep-").tempdir()?;
         let image = directory.path().join(IMAGE);
         crate::disk::copy_sparse(&self.directory.path().join(IMAGE), &image)?;
         let disk = Disk::open(&image)?;
         let mut builder = System::builder().images(self.images.clone()).disk(&disk).patience(PATIENCE).word("count=1");
-        if let Some(deaths) = deaths {
-            builder = builder.word(format!("kill={deaths}"));
+        for word in words {
+            builder = builder.word(word);
         }
-        let output = builder.exec(&Sweep::command())?;
+        // A long script has no room on the command line.
+        disk.write(SCRIPT, self.command(meanwhile).as_bytes())?;
+        let output = builder.exec(&format!("sh {SCRIPT}"))?;
         self.check_output(&output)?;
         self.check_files(&disk, directory.path())?;
         disk.assert_sound()?;
-        Ok(counts_of(&output.log))
+        Ok(output)
+    }
+
+    /// Kills services at random while the clients work, `kills` times, some hundredths of a second apart; at the end the
+    /// memory audit must find nothing amiss.
+    pub fn storm(&self, dice: &mut Dice, services: &[&str], kills: u64) -> Result<()> {
+        let kill = |dice: &mut Dice| {
+            let service = services[dice.up_to(services.len() as u64) as usize - 1];
+            format!("svc kill {service}; sleep 0.0{}; ", dice.up_to(9))
+        };
+        let meanwhile: String = (0..kills).map(|_| kill(dice)).collect();
+        self.run_words(&[], &format!("{meanwhile} svc audit > /tmp/audit || echo audit failed;")).map(drop)
     }
 
     fn check_output(&self, output: &Output) -> Result<()> {
@@ -281,7 +312,7 @@ fn read_tree(disk: &Disk, directory: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>
 
 /// The services that a sweep kills unless said otherwise.
 pub const SERVICES: [&str; 4] = ["fs", "block", "console", "pipe"];
-/// Kernel entries within which a second death follows.
+/// Kernel entries within which a second death follows, at most; at most a sixth of all that the service makes, too.
 const SOON: u64 = 150;
 
 impl Deaths {
@@ -292,7 +323,8 @@ impl Deaths {
         let place = Place::ALL[dice.up_to(Place::ALL.len() as u64) as usize - 1];
         let at = dice.up_to(counts.get(&first).map_or(1, |counts| counts.of(place)));
         let first = Point { service: first, place, at };
-        Deaths(vec![first, Point { service: second, place: Place::Entry, at: dice.up_to(SOON) }])
+        let soon = counts.get(&second).map_or(1, |counts| SOON.min(counts.entries / 6));
+        Deaths(vec![first, Point { service: second, place: Place::Entry, at: dice.up_to(soon) }])
     }
 }
 
