@@ -14,6 +14,7 @@ pub mod check;
 #[allow(unsafe_code)]
 pub mod cpu;
 pub mod given;
+pub mod model;
 pub mod operations;
 pub mod puppet;
 #[allow(unsafe_code)]
