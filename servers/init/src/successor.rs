@@ -137,7 +137,9 @@ impl Supervisor {
             (Some(State::Running | State::Stopping), ProcessState::Empty) => {
                 self.table.died(at, now, Death { what: report::summary(&status) });
             }
-            (Some(State::Stopping), ProcessState::Running) => self.end(at),
+            (Some(State::Stopping), ProcessState::Running) | (Some(State::Held(_)), ProcessState::Faulted) => {
+                self.end(at)
+            }
             (Some(State::Waiting(_)), ProcessState::Running) => {
                 if let Some(unit) = self.units.get_mut(at).and_then(Option::as_mut) {
                     unit.adopt(now);

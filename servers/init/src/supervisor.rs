@@ -286,6 +286,8 @@ impl Supervisor {
         let Some(State::Held(reason)) = self.table.state(at) else { return };
         let line = format!("{} is held: {reason}; 'svc restart {}' tries again", self.name(at), self.name(at));
         self.log_own(&line);
+        // The calls that it had received go back to its queue, where they are refused.
+        self.end(at);
         self.answer_waiting(at, Err(SvcError::BadState));
     }
 
@@ -329,7 +331,9 @@ impl Supervisor {
     pub(crate) fn ended(&mut self, at: usize) {
         let Some(unit) = self.units.get(at).and_then(Option::as_ref) else { return };
         let Ok(status) = unit.status() else { return };
-        if !matches!(ProcessState::from_raw(status.state), ProcessState::Faulted | ProcessState::Exited) {
+        let is_dead = matches!(ProcessState::from_raw(status.state), ProcessState::Faulted | ProcessState::Exited);
+        // What was known to be dead has been dealt with.
+        if !is_dead || !matches!(self.table.state(at), Some(State::Running | State::Stopping)) {
             return;
         }
         self.boot.devices.silence(at);
