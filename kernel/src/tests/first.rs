@@ -122,3 +122,37 @@ fn its_capabilities_are_told_one_after_the_other_and_no_stale_one() {
         assert_eq!(w.make(w.init, sys(Sysno::CapabilityNext).words(&[beyond])).unwrap()[..2], [0, 0]);
     }
 }
+
+#[test]
+fn the_memory_of_a_faulted_process_is_read_by_who_controls_it_and_of_no_other() {
+    let mut w = World::new();
+    let (event, own) = (w.event(), w.memory(1));
+    let account = w.account(60);
+    let victim = w.actor_of(account, Some((event, 1)));
+    let memory = w.memory(2);
+    w.map(victim.handle, memory, AT, 2, RW).unwrap();
+    w.map(layout::INIT_SELF, own, AT, 1, RW).unwrap();
+    w.poke(victim.process, AT + 4000, b"the last words of a program, over two pages").unwrap();
+    let read = |w: &mut World, from: u64, to: u64, length: u64| {
+        w.make(w.init, sys(Sysno::ProcessRead).on(victim.handle).words(&[from, to, length])).map(drop)
+    };
+    assert_eq!(read(&mut w, AT + 4000, AT, 43), Err(SysError::BadState), "it runs");
+    w.fault(victim, 6, 0, 0);
+    read(&mut w, AT + 4000, AT + 100, 43).unwrap();
+    let init = w.init.process;
+    assert_eq!(w.peek(init, AT + 100, 43).unwrap(), b"the last words of a program, over two pages");
+    for (from, to, length, error) in [
+        (AT + 2 * PAGE_SIZE - 8, AT, 9, SysError::BadAddress),
+        (AT, AT + PAGE_SIZE - 8, 9, SysError::BadAddress),
+        (u64::MAX - 3, AT, 8, SysError::BadAddress),
+        (AT, AT, 65537, SysError::BadArgument),
+    ] {
+        assert_eq!(read(&mut w, from, to, length), Err(error));
+    }
+    let powerless = w.get(w.init, sys(Sysno::Duplicate).on(victim.handle).words(&[Rights::INSPECT.bits().into(), 0]));
+    let refused = w.make(w.init, sys(Sysno::ProcessRead).on(powerless).words(&[AT, AT, 8]));
+    assert_eq!(refused.map(drop), Err(SysError::MissingRights));
+    w.make(w.init, sys(Sysno::ProcessKill).on(victim.handle)).unwrap();
+    assert_eq!(read(&mut w, AT, AT, 8), Err(SysError::BadState), "its memory is gone");
+    w.audit();
+}
