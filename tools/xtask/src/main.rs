@@ -8,6 +8,7 @@ mod disk;
 mod lint;
 mod run;
 mod sweep;
+mod symbolize;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +39,8 @@ enum Command {
     Bench(bench::Options),
     /// Kill services at every point of a workload, and compare what comes of it with a model
     Sweep(sweep::Options),
+    /// Name the functions at the addresses of a crash report
+    Symbolize(symbolize::Options),
     /// Make disk images and move files in and out of them
     #[command(subcommand)]
     Disk(disk::Command),
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Test(options) => options.run().unwrap_or_else(failed(1)),
         Command::Bench(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
         Command::Sweep(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
+        Command::Symbolize(options) => options.run().unwrap_or_else(failed(1)),
         Command::Disk(command) => command.run().unwrap_or_else(failed(1)),
         Command::Check => lint::run().unwrap_or_else(failed(1)),
     }
