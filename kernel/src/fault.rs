@@ -66,6 +66,7 @@ impl<M: Machine> Kernel<M> {
     pub(crate) fn fault(&mut self, me: Ref<Thread>, report: FaultReport) -> Next {
         let Thread { process, index, context, .. } = self.threads[me];
         let Some(process) = process else { return Next::Reschedule };
+        self.blame(me);
         let entry = &mut self.processes[process];
         entry.fault = FaultReport { thread: index.into(), registers: context.registers, ..report };
         match entry.event {

@@ -83,7 +83,8 @@ impl<M: Machine> Kernel<M> {
         process.held += 1;
         calls.next += 1;
         let id = calls.next << crate::ipc::NUMBER_BITS | caller.number as u64;
-        (caller.call, caller.badge, caller.attempts, caller.once) = (id, badge, 1, false);
+        (caller.call, caller.badge, caller.attempts, caller.strikes, caller.once) = (id, badge, 1, 0, false);
+        target.latest = id;
         (caller.wait, caller.since, caller.deadline) = (Wait::Answer(Some(queue)), now, deadline);
         caller.holder = Some(holder);
         caller.ran += now.wrapping_sub(slice.started);

@@ -15,7 +15,7 @@ use crate::mm::{Frame, FrameKind, Mm, Ref};
 use crate::process::Process;
 use crate::queue::{Incoming, Queue};
 use crate::schedule::Next;
-use crate::thread::{FORWARDED, NEVER, Thread, Wait};
+use crate::thread::{FORWARDED, MOST_ATTEMPTS, NEVER, Thread, Wait};
 use crate::trouble::Trouble;
 use abi::{CallFlags, Delivery, MAX_ATTEMPTS, Message, MessageId, SysError, Tag};
 
@@ -141,7 +141,8 @@ impl<M: Machine> Kernel<M> {
         self.calls.made = true;
         let caller = &mut self.threads[me];
         caller.call = self.calls.next << NUMBER_BITS | caller.number as u64;
-        (caller.badge, caller.attempts, caller.once) = (cap.badge, 0, flags.contains(CallFlags::ONCE));
+        (caller.badge, caller.attempts, caller.strikes) = (cap.badge, 0, 0);
+        caller.once = flags.contains(CallFlags::ONCE);
         match receiver {
             Some(receiver) => {
                 self.block(me, Wait::Answer(Some(queue)), deadline);
@@ -167,12 +168,15 @@ impl<M: Machine> Kernel<M> {
         sender.wait = Wait::Answer(Some(queue));
         sender.holder = Some(holder);
         let attempt = sender.attempts;
-        sender.attempts += 1;
+        if attempt & !FORWARDED < MOST_ATTEMPTS {
+            sender.attempts += 1;
+        }
         self.processes[holder].held += 1;
         self.become_server(receiver, queue);
         self.transfer(caller, receiver, tag);
         let target = &mut self.threads[receiver];
         target.priority = target.priority.max(priority);
+        target.latest = id;
         target.set_words(words);
         let registers = &mut target.context.registers;
         (registers.rax, registers.rdi) = (0, badge);
@@ -251,6 +255,7 @@ impl<M: Machine> Kernel<M> {
 
     fn deliver_post(&mut self, receiver: Ref<Thread>, badge: u64, message: Message) {
         let target = &mut self.threads[receiver];
+        target.latest = 0;
         target.set_words(message.words);
         let registers = &mut target.context.registers;
         (registers.rax, registers.rdi) = (0, badge);
@@ -263,6 +268,7 @@ impl<M: Machine> Kernel<M> {
         let bits = core::mem::take(&mut self.events[event].bits);
         let badge = self.events[event].badge;
         let target = &mut self.threads[receiver];
+        target.latest = 0;
         target.set_words([bits, 0, 0, 0, 0, 0, 0, 0]);
         let registers = &mut target.context.registers;
         (registers.rax, registers.rdi) = (0, badge);
@@ -280,6 +286,7 @@ impl<M: Machine> Kernel<M> {
             None => {
                 let deadline = self.deadline(me, flags)?;
                 self.block(me, Wait::Message(queue), deadline);
+                self.threads[me].latest = 0;
                 self.push_receiver(queue, me);
                 return Ok(Next::Reschedule);
             }
@@ -363,7 +370,7 @@ impl<M: Machine> Kernel<M> {
         }
         self.processes[process].held -= 1;
         let entry = &mut self.threads[caller];
-        (entry.badge, entry.attempts, entry.holder) = (cap.badge, FORWARDED, None);
+        (entry.badge, entry.attempts, entry.strikes, entry.holder) = (cap.badge, FORWARDED, 0, None);
         match receiver {
             Some(receiver) => {
                 self.deliver_call(caller, receiver, queue);
@@ -409,12 +416,20 @@ impl<M: Machine> Kernel<M> {
         }
     }
 
+    /// A thread faulted or ends its process: the call that it is at, if any, may be why. Calls that it merely holds are
+    /// not to blame, and nobody is for an end that another process orders.
+    pub(crate) fn blame(&mut self, server: Ref<Thread>) {
+        let Thread { process, latest, .. } = self.threads[server];
+        let Some(Ok(caller)) = process.map(|p| self.caller_of(p, MessageId::from_raw(latest))) else { return };
+        self.threads[caller].strikes += 1;
+    }
+
     /// The process that held this call died: it goes back to its queue, in its old place, or is answered `ServerDied`.
     pub(crate) fn redeliver(&mut self, caller: Ref<Thread>) {
         let Wait::Answer(queue) = self.threads[caller].wait else { return };
         self.forget_holder(caller);
-        let Thread { attempts, once, .. } = self.threads[caller];
-        let queue = queue.filter(|q| !self.queues[*q].doomed && !once && attempts & !FORWARDED < MAX_ATTEMPTS);
+        let Thread { strikes, once, .. } = self.threads[caller];
+        let queue = queue.filter(|q| !self.queues[*q].doomed && !once && strikes < MAX_ATTEMPTS);
         let Some(queue) = queue else {
             self.unblock(caller);
             return self.wake(caller, Err(SysError::ServerDied));

@@ -125,6 +125,7 @@ impl<M: Machine> Kernel<M> {
             Sysno::LeaseCopy => self.lease_to_lease(process, r),
 
             Sysno::Exit => {
+                self.blame(me);
                 self.kill(process, false, r.first.raw() as i32 as i64);
                 Ok(Next::Same)
             }
@@ -358,6 +359,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn thread_exit(&mut self, me: Ref<Thread>, process: Ref<Process>) -> Answer {
+        self.blame(me);
         if self.processes[process].thread_count == 1 {
             self.kill(process, false, 0);
             return Ok(Next::Same);

@@ -40,6 +40,8 @@ pub const NEVER: u64 = u64::MAX;
 /// A deadline that does not come, as a tick: the patience of calls without any does not apply.
 pub const FOREVER: u64 = NEVER - 1;
 
+/// Most deliveries that `attempts` counts, as many as a tag can tell.
+pub const MOST_ATTEMPTS: u8 = 63;
 /// In `attempts`: the call was passed on from the queue that it was first sent to. Above the bits that a tag tells.
 pub const FORWARDED: u8 = 0x80;
 
@@ -79,6 +81,10 @@ pub struct Thread {
     pub badge: u64,
     /// How often that call was delivered by its queue, and [`FORWARDED`].
     pub attempts: u8,
+    /// How many servers ended by themselves while they were at that call.
+    pub strikes: u8,
+    /// The call that it was given last, if it has received nothing else and not waited since: what it is at.
+    pub latest: u64,
     /// Whether it may be delivered again.
     pub once: bool,
     /// The process that owes it an answer.
@@ -126,6 +132,8 @@ impl Object for Thread {
             call: 0,
             badge: 0,
             attempts: 0,
+            strikes: 0,
+            latest: 0,
             once: false,
             holder: None,
             serves: None,

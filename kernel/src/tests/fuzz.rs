@@ -82,28 +82,68 @@ fn any_word(dice: &mut Dice) -> u64 {
     }
 }
 
-/// Message ids that somebody has, and some that nobody has.
+/// Words that the system call might have been made with by a program that knows what it does.
+fn sensible_words(number: Sysno, dice: &mut Dice, token: u64) -> [u64; 8] {
+    let window = 0x10_0000 + dice.below(12) * PAGE_SIZE;
+    let how = [Rights::READ, Rights::READ | Rights::WRITE, Rights::READ | Rights::EXECUTE][dice.below(3) as usize];
+    let area = layout::THREAD_AREAS + dice.below(40) * layout::THREAD_AREA;
+    let few = dice.below(5);
+    match number {
+        Sysno::MemoryMap => [window, few, 1 + dice.below(3), how.bits().into(), 0, 0, 0, 0],
+        Sysno::MemoryUnmap => [window, 1 + dice.below(14), 0, 0, 0, 0, 0, 0],
+        Sysno::MemoryCreate => [1 + dice.below(20), dice.below(5) / 4, 0, 0, 0, 0, 0, 0],
+        Sysno::MemoryPhysical => [(1 << 32) + window, 1 + few, 0, 0, 0, 0, 0, 0],
+        Sysno::ThreadCreate => [ENTRY, ENTRY, area, few, dice.below(11), 0, 0, 0],
+        Sysno::ProcessLoad => [0, elf::Elf::good().length as u64, 0, 0, 0, 0, 0, 0],
+        Sysno::ProcessCreate => [few, dice.below(11), 0x6f68, 0, 0, 0, 0, 0],
+        Sysno::ProcessRead => [window, 0x10_0000, dice.below(9000), 0, 0, 0, 0, 0],
+        Sysno::LeaseRead | Sysno::LeaseWrite => {
+            [few * 8, 0x10_0000 + dice.below(15_000), dice.below(60), 0, 0, 0, 0, 0]
+        }
+        Sysno::LeaseCopy => [few, few * 8, dice.below(60), token, dice.below(2), 0, 0, 0],
+        Sysno::Duplicate | Sysno::ProcessGrant => [dice.next(), if few == 0 { 7 } else { 0 }, 0, 0, 0, 0, 0, 0],
+        Sysno::AccountCreate => [1 + dice.below(12), 0, 0, 0, 0, 0, 0, 0],
+        Sysno::QueueCreate => [few, 0, 0, 0, 0, 0, 0, 0],
+        Sysno::IrqCreate => [if few < 2 { u64::MAX } else { dice.below(20) }, few % 2, 0, 0, 0, 0, 0, 0],
+        Sysno::PortsCreate => [window & 0xffff, 1 + few, 0, 0, 0, 0, 0, 0],
+        _ => [1 << dice.below(4), few, 0, 0, 0, 0, 0, 0],
+    }
+}
+
+/// Message ids: of calls that the program holds, that somebody has, and some that nobody has.
 fn any_token(w: &World, dice: &mut Dice) -> u64 {
-    let calls: Vec<u64> =
-        (0..w.k.calls.count()).filter_map(|n| w.k.thread_numbered(n)).map(|t| w.k.threads[t].call).collect();
-    if dice.below(8) == 0 { dice.next() } else { dice.pick(&calls).unwrap_or(0) }
+    let own = w.k.current.and_then(|c| w.k.threads[c].process);
+    let threads: Vec<Ref<Thread>> = (0..w.k.calls.count()).filter_map(|n| w.k.thread_numbered(n)).collect();
+    let call = |t: &Ref<Thread>| w.k.threads[*t].call;
+    let all: Vec<u64> = threads.iter().map(call).collect();
+    let held: Vec<u64> = threads.iter().filter(|t| own.is_some() && w.k.threads[**t].holder == own).map(call).collect();
+    match dice.below(10) {
+        0 => dice.next(),
+        1 => dice.pick(&all).unwrap_or(0),
+        _ => dice.pick(&held).unwrap_or(0),
+    }
 }
 
 /// Fills the message page of the running thread.
 fn any_page(w: &mut World, dice: &mut Dice, me: Actor, known: &[(Handle, Kind)]) {
     for n in 0..MAX_CAPS {
         let handle = Handle::from_raw(any_handle(dice, known, None));
-        let badge = if dice.below(3) == 0 { dice.next() } else { 0 };
+        let badge = if dice.below(10) == 0 { dice.next() } else { 0 };
         let cap = CapDescriptor { handle, rights: dice.next(), badge };
         w.write_words(me, offset_of!(MessagePage, caps) + 24 * n, &[cap.handle.raw(), cap.rights, cap.badge]);
     }
     for n in 0..MAX_LEASES {
-        let of = if dice.below(3) == 0 { any_token(w, dice) } else { 0 };
+        let of = if dice.below(4) == 0 { any_token(w, dice) } else { 0 };
+        let (start, length) = match dice.below(4) {
+            0 => (any_word(dice), any_word(dice)),
+            _ if of == 0 => (0x10_0000 + dice.below(9000), dice.below(300)),
+            _ => (dice.below(20), dice.below(100)),
+        };
         let lease = LeaseDescriptor {
-            start: any_word(dice),
-            length: any_word(dice),
+            start,
+            length,
             of,
-            access: dice.below(5) as u32,
+            access: if dice.below(4) == 0 { dice.below(5) as u32 } else { 3 },
             index: dice.below(5) as u32,
         };
         w.set_lease(me, n, lease);
@@ -119,7 +159,7 @@ fn any_tag(dice: &mut Dice) -> u64 {
         1..=3 => tag.raw(),
         _ => tag
             .with_payload(dice.below(1100) as usize)
-            .with_caps(dice.below(6) as usize)
+            .with_caps(dice.below(3) as usize)
             .with_leases(dice.below(5) as usize)
             .raw(),
     }
@@ -142,7 +182,13 @@ fn step(w: &mut World, seed: u64) {
     }
     let known = handles(w, process);
     any_page(w, &mut dice, me, &known);
-    let mut number = dice.pick(Sysno::ALL).unwrap();
+    let holds = w.k.processes[process].held > 0;
+    let mut number = match dice.below(8) {
+        0..=3 if holds => dice.pick(&[Sysno::Reply, Sysno::ReplyRecv, Sysno::Forward, Sysno::ForwardRecv]).unwrap(),
+        4..=6 if holds => dice.pick(&[Sysno::LeaseRead, Sysno::LeaseWrite, Sysno::LeaseCopy]).unwrap(),
+        0..=2 => dice.pick(&[Sysno::Call, Sysno::Recv, Sysno::Recv]).unwrap(),
+        _ => dice.pick(Sysno::ALL).unwrap(),
+    };
     // Ends are rarer than in an even choice, or there would be nobody left.
     if matches!(number, Sysno::Exit | Sysno::ThreadExit | Sysno::ProcessKill | Sysno::AccountDestroy)
         && dice.below(4) != 0
@@ -151,13 +197,25 @@ fn step(w: &mut World, seed: u64) {
     }
     let (first, second) = operands(number);
     let takes_tag = matches!(number, Sysno::Call | Sysno::Post | Sysno::Reply | Sysno::ReplyRecv);
+    let token = any_token(w, &mut dice);
+    let handle = any_handle(&mut dice, &known, second);
+    let leases = matches!(number, Sysno::LeaseRead | Sysno::LeaseWrite | Sysno::LeaseCopy);
     let call = Call {
         number: if dice.below(60) == 0 { dice.next() } else { number as u64 },
         flags: CallFlags::from_bits_retain(if dice.below(20) == 0 { dice.next() as u8 } else { dice.below(4) as u8 }),
         rdi: any_handle(&mut dice, &known, first),
-        rsi: if takes_tag { any_tag(&mut dice) } else { any_handle(&mut dice, &known, second) },
-        r15: any_token(w, &mut dice),
-        words: std::array::from_fn(|_| any_word(&mut dice)),
+        rsi: if takes_tag {
+            any_tag(&mut dice)
+        } else if leases {
+            dice.below(3)
+        } else {
+            handle
+        },
+        r15: token,
+        words: match dice.below(3) {
+            0 => std::array::from_fn(|_| any_word(&mut dice)),
+            _ => sensible_words(number, &mut dice, token),
+        },
     };
     w.make_current(call);
 }
@@ -165,7 +223,11 @@ fn step(w: &mut World, seed: u64) {
 /// Several programs that know each other, and some hardware.
 fn company(w: &mut World) {
     let (queue, event, memory) = (w.queue(3), w.event(), w.memory(6));
+    w.map(layout::INIT_SELF, memory, 0x10_0000, 4, Rights::READ | Rights::WRITE).unwrap();
+    w.poke(w.init.process, 0x10_0000, &elf::Elf::good().bytes()).unwrap();
     let end = w.event();
+    let nursery = w.account(60);
+    let (empty, _) = w.process(nursery, Some((end, 64)));
     let machine = layout::INIT_MACHINE;
     let irq = w.get(w.init, sys(Sysno::IrqCreate).on(machine).with(layout::INIT_ACCOUNT).words(&[3, 1]));
     let ports = w.get(w.init, sys(Sysno::PortsCreate).on(machine).with(layout::INIT_ACCOUNT).words(&[0x60, 4]));
@@ -173,12 +235,22 @@ fn company(w: &mut World) {
     for n in 0..4u64 {
         let account = w.account(30);
         let actor = w.actor_of(account, (n % 2 == 0).then_some((end, 1 << n)));
+        w.map(actor.handle, memory, 0x10_0000, 4, Rights::READ | Rights::WRITE).unwrap();
         actors.push(actor);
     }
     for (n, actor) in actors.iter().enumerate() {
-        for handle in
-            [queue, event, memory, actor.handle, actor.account, actors[(n + 1) % 4].handle, actor.control, irq, ports]
-        {
+        for handle in [
+            queue,
+            event,
+            memory,
+            empty,
+            actor.handle,
+            actor.account,
+            actors[(n + 1) % 4].handle,
+            actor.control,
+            irq,
+            ports,
+        ] {
             w.grant(*actor, handle, Rights::all(), 0);
         }
     }

@@ -821,10 +821,7 @@ impl Model {
         let mut back = std::mem::take(&mut self.held[server]);
         back.sort_by_key(|(client, ..)| *client);
         for (client, call, queue) in back {
-            if call.attempts >= abi::MAX_ATTEMPTS {
-                self.answers[client] = Some(Err(SysError::ServerDied));
-                self.calling[client] = false;
-            } else if let Some(other) = self.queues[queue].receivers.pop_front() {
+            if let Some(other) = self.queues[queue].receivers.pop_front() {
                 self.deliver(other, queue, client, call);
             } else {
                 self.queues[queue].push_back(client, call);

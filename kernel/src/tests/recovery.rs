@@ -107,6 +107,7 @@ fn a_call_that_has_killed_its_server_too_often_is_answered_server_died() {
     for attempt in 0..MAX_ATTEMPTS {
         assert!(w.waits(poison));
         assert_eq!(w.receive(s.server, s.receive).tag.attempt(), attempt);
+        w.fault(s.server, 14, 4, 0xdead_b000);
         s.restart(&mut w);
         w.audit();
     }
@@ -114,6 +115,27 @@ fn a_call_that_has_killed_its_server_too_often_is_answered_server_died() {
     let (fine, send) = client(&mut w, &s, 2);
     w.begin(fine, sys(Sysno::Call).on(send));
     assert_eq!(w.receive(s.server, s.receive).badge, 2, "the service lives on");
+}
+
+#[test]
+fn a_call_that_a_server_merely_holds_outlives_any_number_of_its_deaths() {
+    let mut w = World::new();
+    let mut s = service(&mut w);
+    let (parked, send) = client(&mut w, &s, 1);
+    w.begin(parked, sys(Sysno::Call).on(send));
+    for attempt in 0..3 * MAX_ATTEMPTS {
+        assert_eq!(w.receive(s.server, s.receive).tag.attempt(), attempt);
+        if attempt % 2 == 0 {
+            // Another call is what the server is at when it faults.
+            let (fatal, send) = client(&mut w, &s, 2);
+            w.begin(fatal, sys(Sysno::Call).on(send).flags(CallFlags::ONCE));
+            assert_eq!(w.receive(s.server, s.receive).badge, 2);
+            w.fault(s.server, 14, 4, 0xdead_b000);
+        }
+        s.restart(&mut w);
+        assert!(w.waits(parked), "death {attempt} was not its doing");
+    }
+    w.audit();
 }
 
 #[test]
