@@ -21,10 +21,23 @@ const NEW: OpenFlags = OpenFlags::WRITE.union(OpenFlags::CREATE).union(OpenFlags
 
 type Outcome<T> = Result<T, String>;
 
+const USAGE: &str = "usage: workload NUMBER STEPS";
+
 fn main(startup: Startup<'static>) -> i32 {
+    match startup.arg(1) {
+        Some("--help") => {
+            libipc::println!("{USAGE}\nwork on files as a number says, and check every result: for tests");
+            return 0;
+        }
+        Some(option) if option.starts_with('-') => {
+            libipc::eprintln!("workload: unknown option '{option}'\n{USAGE}");
+            return 2;
+        }
+        _ => {}
+    }
     let numbers: Vec<u64> = startup.args().skip(1).filter_map(|text| text.parse().ok()).collect();
     let &[number, steps] = numbers.as_slice() else {
-        libipc::eprintln!("usage: workload NUMBER STEPS");
+        libipc::eprintln!("{USAGE}");
         return 2;
     };
     match work(&startup, Script::new(number, steps as usize)) {
