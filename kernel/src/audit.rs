@@ -12,8 +12,15 @@ use abi::{AuditLine, AuditReport};
 
 /// The kinds of frame that hold objects, in the order of [`AuditReport::OBJECTS`].
 const OBJECTS: [FrameKind; 9] = [
-    FrameKind::Account, FrameKind::Process, FrameKind::Thread, FrameKind::Memory, FrameKind::Queue, FrameKind::Event,
-    FrameKind::Irq, FrameKind::IoPorts, FrameKind::Region,
+    FrameKind::Account,
+    FrameKind::Process,
+    FrameKind::Thread,
+    FrameKind::Memory,
+    FrameKind::Queue,
+    FrameKind::Event,
+    FrameKind::Irq,
+    FrameKind::IoPorts,
+    FrameKind::Region,
 ];
 
 impl<M: Machine> Kernel<M> {

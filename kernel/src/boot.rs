@@ -80,8 +80,8 @@ pub fn find_member(archive: &impl Fn(u64) -> [u8; 512], length: u64, name: &str)
 impl<M: Machine> Kernel<M> {
     /// The kernel on this machine, with the first program ready to run.
     pub fn new(machine: M, boot: &BootInfo, direct: DirectMap) -> Result<Kernel<M>, BootError> {
-        let kill_points = KillPoints::parse(&boot.cmdline)
-            .map_err(|word| BootError::BadWord(word.chars().take(16).collect()))?;
+        let kill_points =
+            KillPoints::parse(&boot.cmdline).map_err(|word| BootError::BadWord(word.chars().take(16).collect()))?;
         let mm = Mm::new(direct, &boot.free, boot.archive).ok_or(BootError::NoRam)?;
         let mut accounts = Pool::new(&mm);
         let mut mm = mm;

@@ -44,9 +44,8 @@ impl Slot {
     /// The queue that the capability here is about, and its badge, if `handle` names it and it has `right`.
     #[inline(always)]
     pub(crate) fn queue(&self, handle: Handle, right: Rights) -> Option<(Ref<Queue>, u64)> {
-        let fine = self.generation == handle.generation()
-            && self.kind == Kind::Queue as u8
-            && self.rights & right.bits() != 0;
+        let fine =
+            self.generation == handle.generation() && self.kind == Kind::Queue as u8 && self.rights & right.bits() != 0;
         if fine { Some((Ref::from_raw(self.object)?, self.badge)) } else { None }
     }
 }
@@ -229,7 +228,12 @@ impl<M: Machine> Kernel<M> {
     /// Derives a capability from `cap` into the table of `process`: with those of its rights that are in `mask`, and
     /// its badge, or `badge` where that is not 0 and `cap` may mint.
     pub(crate) fn derive(
-        &mut self, cap: Cap, mask: Rights, badge: u64, process: Ref<Process>, granted: bool,
+        &mut self,
+        cap: Cap,
+        mask: Rights,
+        badge: u64,
+        process: Ref<Process>,
+        granted: bool,
     ) -> Result<Handle, SysError> {
         let badge = match badge {
             0 => cap.badge,
@@ -257,7 +261,10 @@ impl<M: Machine> Kernel<M> {
 
     /// Notes that `region` of `process` was mapped through `cap` (invariant 5). Returns the mapping's slot.
     pub(crate) fn derive_mapping(
-        &mut self, cap: Cap, process: Ref<Process>, region: Ref<Region>,
+        &mut self,
+        cap: Cap,
+        process: Ref<Process>,
+        region: Ref<Region>,
     ) -> Result<SlotRef, SysError> {
         let (index, slot) = self.vacant_slot(process)?;
         self.occupy(process, index, slot, cap.kind, cap.object, Rights::empty(), region.raw().into());
@@ -268,7 +275,14 @@ impl<M: Machine> Kernel<M> {
 
     #[allow(clippy::too_many_arguments)]
     fn occupy(
-        &mut self, process: Ref<Process>, index: u32, slot: SlotRef, kind: Kind, object: u32, rights: Rights, badge: u64,
+        &mut self,
+        process: Ref<Process>,
+        index: u32,
+        slot: SlotRef,
+        kind: Kind,
+        object: u32,
+        rights: Rights,
+        badge: u64,
     ) -> Handle {
         let entry = &mut self.slots[slot];
         let generation = entry.generation;
@@ -361,7 +375,11 @@ impl<M: Machine> Kernel<M> {
             badge: 0,
         };
         table.free = index;
-        if granted { table.granted -= 1 } else { table.own -= 1 }
+        if granted {
+            table.granted -= 1
+        } else {
+            table.own -= 1
+        }
         let kind = Kind::from_raw((kind & !MAPPING).into()).expect("the slot was occupied");
         if *self.roots(kind, object) == 0 {
             self.unreferenced(kind, object);
@@ -398,7 +416,13 @@ impl<M: Machine> Kernel<M> {
 
     /// Empties the table of `process`, up to `budget` steps, from slot `cursor` on; with `keep` those granted to it
     /// stay. `true` when done.
-    pub(crate) fn clear_table(&mut self, process: Ref<Process>, keep: bool, cursor: &mut u32, budget: &mut u32) -> bool {
+    pub(crate) fn clear_table(
+        &mut self,
+        process: Ref<Process>,
+        keep: bool,
+        cursor: &mut u32,
+        budget: &mut u32,
+    ) -> bool {
         let table = self.processes[process].caps_table;
         while *cursor < table.pages * SLOTS_PER_PAGE {
             let CapTable { own, granted, .. } = self.processes[process].caps_table;

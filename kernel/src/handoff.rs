@@ -159,7 +159,12 @@ impl<M: Machine> Kernel<M> {
     /// The processor goes to `thread` of `process`, on the slice of the thread that ran.
     #[inline(always)]
     fn hand_over(
-        &mut self, thread: Ref<Thread>, process: Ref<Process>, space: Space, context: *const Context, now: u64,
+        &mut self,
+        thread: Ref<Thread>,
+        process: Ref<Process>,
+        space: Space,
+        context: *const Context,
+        now: u64,
     ) -> Resume {
         self.current = Some(thread);
         self.slice.started = now;

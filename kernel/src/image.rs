@@ -106,7 +106,8 @@ impl Image {
 /// The parser slices without checks of its own: everything that it would slice is checked here first.
 fn check_header(header: &Header<'_>, head: u64, length: u64) -> Result<(), ImageDefect> {
     let fits = header.pt1.class() == Class::SixtyFour && header.pt1.data() == Data::LittleEndian;
-    if !fits || !matches!(header.pt2, HeaderPt2::Header64(_)) || header.pt2.machine().as_machine() != ElfMachine::X86_64 {
+    if !fits || !matches!(header.pt2, HeaderPt2::Header64(_)) || header.pt2.machine().as_machine() != ElfMachine::X86_64
+    {
         return Err(ImageDefect::WrongMachine);
     }
     if header.pt2.type_().as_type() != Type::Executable {
@@ -161,7 +162,12 @@ impl<M: Machine> Kernel<M> {
     /// What was mapped before an error stays until the process is reset. What is shared is mapped through `through`, the
     /// capability to `memory`, where there is one.
     pub(crate) fn load(
-        &mut self, process: Ref<Process>, memory: Ref<Memory>, through: Option<Cap>, start: u64, length: u64,
+        &mut self,
+        process: Ref<Process>,
+        memory: Ref<Memory>,
+        through: Option<Cap>,
+        start: u64,
+        length: u64,
     ) -> Result<u64, Trouble> {
         let bytes = self.memories[memory].pages * PAGE_SIZE;
         let inside = start.checked_add(length).is_some_and(|end| end <= bytes) && start % PAGE_SIZE == 0;
@@ -181,7 +187,12 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn load_segment(
-        &mut self, process: Ref<Process>, file: Ref<Memory>, through: Option<Cap>, base: u64, segment: &Segment,
+        &mut self,
+        process: Ref<Process>,
+        file: Ref<Memory>,
+        through: Option<Cap>,
+        base: u64,
+        segment: &Segment,
     ) -> Result<(), Trouble> {
         let range = PageRange::claim(segment.first_page(), segment.pages())?;
         if segment.is_shareable() {
@@ -204,7 +215,11 @@ impl<M: Machine> Kernel<M> {
 
     /// Copies the file's part of a segment page by page; the rest is zero by itself.
     fn copy_segment(
-        &mut self, file: Ref<Memory>, base: u64, private: Ref<Memory>, segment: &Segment,
+        &mut self,
+        file: Ref<Memory>,
+        base: u64,
+        private: Ref<Memory>,
+        segment: &Segment,
     ) -> Result<(), SysError> {
         let skew = segment.address % PAGE_SIZE;
         let mut done = 0;

@@ -334,7 +334,11 @@ impl<M: Machine> Kernel<M> {
 
     /// `ReplyRecv`.
     pub(crate) fn reply_receive(
-        &mut self, me: Ref<Thread>, token: MessageId, queue: Ref<Queue>, flags: CallFlags,
+        &mut self,
+        me: Ref<Thread>,
+        token: MessageId,
+        queue: Ref<Queue>,
+        flags: CallFlags,
     ) -> Result<Next, Trouble> {
         let answered = match self.answer(me, token) {
             Ok(caller) => Some(caller),
@@ -346,7 +350,11 @@ impl<M: Machine> Kernel<M> {
 
     /// Receives, and lets `woken` (in no list) run: at once if the receive waits.
     fn receive_after(
-        &mut self, me: Ref<Thread>, queue: Ref<Queue>, flags: CallFlags, woken: Option<Ref<Thread>>,
+        &mut self,
+        me: Ref<Thread>,
+        queue: Ref<Queue>,
+        flags: CallFlags,
+        woken: Option<Ref<Thread>>,
     ) -> Result<Next, Trouble> {
         let next = self.receive(me, queue, flags);
         match (next, woken) {
@@ -397,7 +405,12 @@ impl<M: Machine> Kernel<M> {
 
     /// `ForwardRecv`.
     pub(crate) fn forward_receive(
-        &mut self, me: Ref<Thread>, token: MessageId, cap: Cap, queue: Ref<Queue>, flags: CallFlags,
+        &mut self,
+        me: Ref<Thread>,
+        token: MessageId,
+        cap: Cap,
+        queue: Ref<Queue>,
+        flags: CallFlags,
     ) -> Result<Next, Trouble> {
         let receiver = self.pass_on(me, token, cap)?;
         self.receive_after(me, queue, flags, receiver)

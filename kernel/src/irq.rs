@@ -40,7 +40,12 @@ pub(crate) type IrqTable = [Option<Ref<Irq>>; MAX_IRQS];
 
 impl<M: Machine> Kernel<M> {
     /// Makes an interrupt object for I/O APIC line `gsi`, or for a free MSI vector.
-    pub(crate) fn create_irq(&mut self, account: Ref<Account>, gsi: Option<u32>, level: bool) -> Result<Ref<Irq>, SysError> {
+    pub(crate) fn create_irq(
+        &mut self,
+        account: Ref<Account>,
+        gsi: Option<u32>,
+        level: bool,
+    ) -> Result<Ref<Irq>, SysError> {
         let in_use = |irq: &Ref<Irq>| gsi.is_some() && self.irqs[*irq].gsi == gsi;
         if self.irq_table.iter().flatten().any(in_use) {
             return Err(SysError::AddressInUse);

@@ -6,7 +6,7 @@ use crate::first::FirstProgram;
 use crate::ipc::CallIds;
 use crate::irq::{Irq, IrqTable};
 use crate::killpoint::KillPoints;
-use crate::machine::{Clock, Context, Machine, MAX_IRQS, PhysRange};
+use crate::machine::{Clock, Context, MAX_IRQS, Machine, PhysRange};
 use crate::memory::Memory;
 use crate::mm::{Mm, Pool, Ref, Slots, StaleEntry};
 use crate::ports::IoPorts;

@@ -42,7 +42,13 @@ impl UserRange {
 impl<M: Machine> Kernel<M> {
     /// The memory behind `length` bytes from `offset` of lease `index` of call `token`, which `process` holds.
     pub(crate) fn lease(
-        &self, process: Ref<Process>, token: MessageId, index: u64, offset: u64, length: u64, access: LeaseAccess,
+        &self,
+        process: Ref<Process>,
+        token: MessageId,
+        index: u64,
+        offset: u64,
+        length: u64,
+        access: LeaseAccess,
     ) -> Result<UserRange, SysError> {
         let (mut holder, mut token, mut index, mut offset) = (process, token, index, offset);
         for _ in 0..MAX_DEPTH {

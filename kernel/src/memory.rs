@@ -122,7 +122,10 @@ impl<M: Machine> Kernel<M> {
 
     /// The index page and place for page `page`, made where it is missing; `None` for a small object.
     fn index_page(
-        &mut self, memory: Ref<Memory>, page: u64, account: Ref<Account>,
+        &mut self,
+        memory: Ref<Memory>,
+        page: u64,
+        account: Ref<Account>,
     ) -> Result<Option<(Frame, u32)>, SysError> {
         let object = &self.memories[memory];
         let Backing::Anonymous { frames, deep } = object.backing else { return Err(SysError::BadArgument) };

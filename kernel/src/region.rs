@@ -115,7 +115,12 @@ impl<M: Machine> Kernel<M> {
 
     /// Maps pages `offset..` of `memory` at `range`, which must be free. Pages appear when they are first touched.
     pub(crate) fn map(
-        &mut self, process: Ref<Process>, range: PageRange, memory: Ref<Memory>, offset: u64, protection: Protection,
+        &mut self,
+        process: Ref<Process>,
+        range: PageRange,
+        memory: Ref<Memory>,
+        offset: u64,
+        protection: Protection,
     ) -> Result<Ref<Region>, SysError> {
         let inside = offset.checked_add(range.pages).is_some_and(|end| end <= self.memories[memory].pages);
         if !inside {
@@ -166,7 +171,12 @@ impl<M: Machine> Kernel<M> {
 
     /// Maps as `map` does, through a capability: what revokes it unmaps.
     pub(crate) fn map_through(
-        &mut self, cap: Cap, process: Ref<Process>, range: PageRange, offset: u64, protection: Protection,
+        &mut self,
+        cap: Cap,
+        process: Ref<Process>,
+        range: PageRange,
+        offset: u64,
+        protection: Protection,
     ) -> Result<(), SysError> {
         let region = self.map(process, range, cap.of(), offset, protection)?;
         match self.derive_mapping(cap, process, region) {
@@ -197,7 +207,10 @@ impl<M: Machine> Kernel<M> {
     /// Removes all regions in `range`, up to `budget` pages; `true` when done. A region that reaches out of the range
     /// is refused before anything changes.
     pub(crate) fn unmap(
-        &mut self, process: Ref<Process>, range: PageRange, budget: &mut u32,
+        &mut self,
+        process: Ref<Process>,
+        range: PageRange,
+        budget: &mut u32,
     ) -> Result<bool, SysError> {
         let cut = |k: &Self, at: u64| {
             k.region_before(process, at).is_some_and(|r| k.regions[r].start < at && k.regions[r].end() > at)
@@ -261,7 +274,13 @@ impl<M: Machine> Kernel<M> {
 
     /// Makes the page at `address` present for an access. `Err` says why not: `BadAddress` (no region, or not for
     /// this access) or `NoMemory`.
-    pub(crate) fn touch(&mut self, process: Ref<Process>, address: u64, write: bool, execute: bool) -> Result<u64, SysError> {
+    pub(crate) fn touch(
+        &mut self,
+        process: Ref<Process>,
+        address: u64,
+        write: bool,
+        execute: bool,
+    ) -> Result<u64, SysError> {
         let page = address & !(PAGE_SIZE - 1);
         let region = self.region_at(process, page).ok_or(SysError::BadAddress)?;
         let Region { start, memory, offset, protection, .. } = self.regions[region];
@@ -276,7 +295,11 @@ impl<M: Machine> Kernel<M> {
 
     /// Enters a page into the tables of `process`, whose account pays for those that are missing.
     pub(crate) fn enter_page(
-        &mut self, process: Ref<Process>, page: u64, target: u64, protection: Protection,
+        &mut self,
+        process: Ref<Process>,
+        page: u64,
+        target: u64,
+        protection: Protection,
     ) -> Result<(), SysError> {
         let account = self.processes[process].account_ref();
         let space = self.processes[process].space.ok_or(SysError::BadState)?;

@@ -66,14 +66,15 @@ impl<M: Machine> Kernel<M> {
             return resume;
         }
         self.changed = self.kill_points.is_on();
-        if self.changed && let Some(next) = self.entered(me, Some(raw)) {
+        if self.changed
+            && let Some(next) = self.entered(me, Some(raw))
+        {
             return self.choose(next);
         }
         let registers = &mut self.threads[me].context.registers;
         registers.rax = 0;
-        let answer = Request::decode(raw, registers)
-            .map_err(Trouble::from)
-            .and_then(|request| self.serve(me, &request));
+        let answer =
+            Request::decode(raw, registers).map_err(Trouble::from).and_then(|request| self.serve(me, &request));
         let next = match answer {
             // Nobody else was touched: the thread goes on.
             Ok(Next::Same) if !self.changed => return Resume::Thread(&self.threads[me].context),
@@ -224,9 +225,7 @@ impl<M: Machine> Kernel<M> {
             }
 
             Sysno::ThreadCreate => self.thread_create(me, cap(self, Kind::Process, Rights::CONTROL)?.of(), r),
-            Sysno::ThreadPriority => {
-                self.thread_priority(cap(self, Kind::Thread, Rights::CONTROL)?.of(), r.words[0])
-            }
+            Sysno::ThreadPriority => self.thread_priority(cap(self, Kind::Thread, Rights::CONTROL)?.of(), r.words[0]),
 
             Sysno::MemoryCreate => self.memory_create(me, process, cap(self, Kind::Account, Rights::CREATE)?.of(), r),
             Sysno::MemoryPhysical => {
@@ -410,8 +409,7 @@ impl<M: Machine> Kernel<M> {
         let usage = status.objects.map(|o| [o.pages, o.objects]);
         let mut words: heapless::Vec<u64, 32> = heapless::Vec::new();
         let head = [status.limit, status.used, status.lent];
-        let tail =
-            [status.memory, status.page_tables, status.cap_tables, status.other, status.free, status.total];
+        let tail = [status.memory, status.page_tables, status.cap_tables, status.other, status.free, status.total];
         for word in head.into_iter().chain(usage.into_iter().flatten()).chain(tail) {
             words.push(word).map_err(|_| SysError::LimitReached)?;
         }
@@ -476,7 +474,10 @@ impl<M: Machine> Kernel<M> {
 
     /// Makes an empty process.
     pub(crate) fn new_process(
-        &mut self, account: Ref<Account>, ceiling: u8, name: [u8; 16],
+        &mut self,
+        account: Ref<Account>,
+        ceiling: u8,
+        name: [u8; 16],
     ) -> Result<Ref<Process>, SysError> {
         self.next_process += 1;
         let process = Process {
@@ -584,7 +585,13 @@ impl<M: Machine> Kernel<M> {
 
     /// Makes a thread and starts it.
     pub(crate) fn new_thread(
-        &mut self, process: Ref<Process>, entry: u64, stack: u64, message_at: u64, argument: u64, priority: u8,
+        &mut self,
+        process: Ref<Process>,
+        entry: u64,
+        stack: u64,
+        message_at: u64,
+        argument: u64,
+        priority: u8,
     ) -> Result<Ref<Thread>, SysError> {
         let user = |address: u64| (layout::USER_START..=layout::USER_END).contains(&address);
         let page = PageRange::claim(message_at, 1)?;
@@ -668,7 +675,11 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn memory_physical(
-        &mut self, me: Ref<Thread>, process: Ref<Process>, account: Ref<Account>, r: &Request,
+        &mut self,
+        me: Ref<Thread>,
+        process: Ref<Process>,
+        account: Ref<Account>,
+        r: &Request,
     ) -> Answer {
         let [start, pages, ..] = r.words;
         let end = pages.checked_mul(PAGE_SIZE).and_then(|bytes| start.checked_add(bytes));
@@ -778,4 +789,3 @@ impl<M: Machine> Kernel<M> {
     /// The number of the one object of kind Machine in a slot.
     pub(crate) const MACHINE: u32 = THE_MACHINE;
 }
-

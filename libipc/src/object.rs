@@ -2,7 +2,9 @@
 
 use crate::owned::OwnedHandle;
 use crate::sys::{self, Deadline, LoadError, MsiTarget, ThreadStart};
-use abi::{AccountStatus, AuditReport, CapDescriptor, Handle, MachineInfo, ProcessStatus, Rights, SysError, ThreadStatus};
+use abi::{
+    AccountStatus, AuditReport, CapDescriptor, Handle, MachineInfo, ProcessStatus, Rights, SysError, ThreadStatus,
+};
 
 macro_rules! object {
     ($($(#[$doc:meta])* $name:ident;)*) => { $(

@@ -5,7 +5,9 @@
 //!    may change it during any system call.
 //! 2. Every index and length is bounded before it is used.
 
-use abi::{AccountStatus, AuditReport, CapDescriptor, Handle, LeaseDescriptor, MachineInfo, ProcessStatus, ThreadStatus};
+use abi::{
+    AccountStatus, AuditReport, CapDescriptor, Handle, LeaseDescriptor, MachineInfo, ProcessStatus, ThreadStatus,
+};
 use abi::{MAX_CAPS, MAX_LEASES, MAX_PAYLOAD};
 use core::mem::MaybeUninit;
 use core::ptr::addr_of_mut;

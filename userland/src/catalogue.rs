@@ -27,7 +27,11 @@ pub const PROGRAMS: &[(&str, &str, &str)] = &[
     ("sha256sum", "[FILE]...", "compute SHA-256 sums"),
     ("sleep", "SECONDS...", "wait"),
     ("stat", "PATH...", "show what is known about files"),
-    ("svc", "list | kill NAME | restart NAME | upgrade NAME FILE | log [NAME] | report NAME | audit", "look after the servers"),
+    (
+        "svc",
+        "list | kill NAME | restart NAME | upgrade NAME FILE | log [NAME] | report NAME | audit",
+        "look after the servers",
+    ),
     ("sync", "", "bring everything written to the disk"),
     ("touch", "FILE...", "make files, or set their time of change"),
     ("true", "", "end with status 0"),

@@ -48,8 +48,24 @@ impl SysError {
     const ALL: [SysError; 19] = {
         use SysError::*;
         [
-            BadSyscall, BadHandle, WrongKind, MissingRights, BadArgument, BadAddress, NoMemory, WouldBlock, TimedOut,
-            Closed, ServerDied, Deadlock, BadToken, BadLease, AddressInUse, BadState, BadImage, LimitReached,
+            BadSyscall,
+            BadHandle,
+            WrongKind,
+            MissingRights,
+            BadArgument,
+            BadAddress,
+            NoMemory,
+            WouldBlock,
+            TimedOut,
+            Closed,
+            ServerDied,
+            Deadlock,
+            BadToken,
+            BadLease,
+            AddressInUse,
+            BadState,
+            BadImage,
+            LimitReached,
             OutcomeUnknown,
         ]
     };
@@ -133,8 +149,19 @@ impl ImageDefect {
     const ALL: [ImageDefect; 13] = {
         use ImageDefect::*;
         [
-            Truncated, NotElf, WrongMachine, NotExecutable, SegmentCount, WritableAndExecutable, SegmentOutOfFile,
-            SegmentAddress, SegmentAlignment, SegmentOverlap, BadEntry, NeedsLinker, HeadersTooFar,
+            Truncated,
+            NotElf,
+            WrongMachine,
+            NotExecutable,
+            SegmentCount,
+            WritableAndExecutable,
+            SegmentOutOfFile,
+            SegmentAddress,
+            SegmentAlignment,
+            SegmentOverlap,
+            BadEntry,
+            NeedsLinker,
+            HeadersTooFar,
         ]
     };
 

@@ -36,7 +36,7 @@ mod sysno;
 
 pub use error::{ImageDefect, SysError};
 pub use handle::{Handle, MessageId};
-pub use message::{Delivery, Message, Tag, MAX_CAPS, MAX_LEASES, MAX_PAYLOAD, MESSAGE_WORDS};
+pub use message::{Delivery, MAX_CAPS, MAX_LEASES, MAX_PAYLOAD, MESSAGE_WORDS, Message, Tag};
 pub use page::{CapDescriptor, LeaseAccess, LeaseDescriptor, MessagePage};
 pub use report::{
     AccountStatus, AuditLine, AuditReport, FaultKind, FaultReport, KindUsage, MachineInfo, ProcessState, ProcessStatus,

@@ -66,7 +66,14 @@ pub enum Kind {
 impl Kind {
     /// Every kind, in the order of its number.
     pub const ALL: [Kind; 9] = [
-        Kind::Account, Kind::Process, Kind::Thread, Kind::Memory, Kind::Queue, Kind::Event, Kind::Irq, Kind::IoPorts,
+        Kind::Account,
+        Kind::Process,
+        Kind::Thread,
+        Kind::Memory,
+        Kind::Queue,
+        Kind::Event,
+        Kind::Irq,
+        Kind::IoPorts,
         Kind::Machine,
     ];
 

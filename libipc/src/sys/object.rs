@@ -2,7 +2,10 @@
 
 use super::{Deadline, message, number, short, wide};
 use crate::page;
-use abi::{AccountStatus, AuditReport, CallFlags, Handle, Kind, MachineInfo, ProcessStatus, Rights, SysError, Sysno, ThreadStatus};
+use abi::{
+    AccountStatus, AuditReport, CallFlags, Handle, Kind, MachineInfo, ProcessStatus, Rights, SysError, Sysno,
+    ThreadStatus,
+};
 
 #[inline(always)]
 fn run(call: Sysno, rdi: u64, rsi: u64, w: [u64; 4]) -> Result<[u64; 4], SysError> {

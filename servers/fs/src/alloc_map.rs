@@ -52,16 +52,23 @@ impl Group {
         let word = |low, high| u64::from(get32(d, low)) | if wide { u64::from(get32(d, high)) << 32 } else { 0 };
         let half = |low, high| u32::from(get16(d, low)) | if wide { u32::from(get16(d, high)) << 16 } else { 0 };
         Self {
-            block_bitmap: word(0, 0x20), inode_bitmap: word(4, 0x24), inode_table: word(8, 0x28),
-            free_blocks: half(0xC, 0x2C), free_inodes: half(0xE, 0x2E), directories: half(0x10, 0x30),
-            unused_inodes: half(0x1C, 0x32), flags: get16(d, 0x12),
+            block_bitmap: word(0, 0x20),
+            inode_bitmap: word(4, 0x24),
+            inode_table: word(8, 0x28),
+            free_blocks: half(0xC, 0x2C),
+            free_inodes: half(0xE, 0x2E),
+            directories: half(0x10, 0x30),
+            unused_inodes: half(0x1C, 0x32),
+            flags: get16(d, 0x12),
         }
     }
 
     fn write(&self, d: &mut [u8]) {
         put16(d, 0x12, self.flags);
         let halves = [
-            (0xC, 0x2C, self.free_blocks), (0xE, 0x2E, self.free_inodes), (0x10, 0x30, self.directories),
+            (0xC, 0x2C, self.free_blocks),
+            (0xE, 0x2E, self.free_inodes),
+            (0x10, 0x30, self.directories),
             (0x1C, 0x32, self.unused_inodes),
         ];
         for (low, high, value) in halves {
@@ -165,7 +172,9 @@ impl<D: Disk> Fs<'_, D> {
         let data = self.cache.edit(block)?;
         set_bits(data, start, len, on);
         let end = start + len;
-        let flips = |byte: u32| (byte * 8..byte * 8 + 8).filter(|bit| (start..end).contains(bit)).fold(0, |m, bit| m | 1 << (bit % 8));
+        let flips = |byte: u32| {
+            (byte * 8..byte * 8 + 8).filter(|bit| (start..end).contains(bit)).fold(0, |m, bit| m | 1 << (bit % 8))
+        };
         let (first, after) = (start / 8, end.div_ceil(8));
         if !self.sup.checksums {
             return Ok(Crc::By(0));
@@ -295,7 +304,11 @@ impl<D: Disk> Fs<'_, D> {
         let mut g = self.group(group)?;
         let table = (u64::from(self.sup.inodes_per_group) * self.sup.inode_size as u64).div_ceil(BLOCK as u64);
         let hits = |first: u64, count: u64| start < first + count && first < start + u64::from(len);
-        if hits(g.block_bitmap, 1) || hits(g.inode_bitmap, 1) || hits(g.inode_table, table) || hits(0, 1 + self.sup.table_blocks()) {
+        if hits(g.block_bitmap, 1)
+            || hits(g.inode_bitmap, 1)
+            || hits(g.inode_table, table)
+            || hits(0, 1 + self.sup.table_blocks())
+        {
             return Err(Error::Corrupt);
         }
         let map = self.bitmap(group, &mut g, Map::Blocks)?;

@@ -85,9 +85,20 @@ impl<'m, D: Disk> Cache<'m, D> {
         let records = Records::load(&region);
         let run = (count / 16).clamp(4, MAX_RUN);
         let mut cache = Self {
-            region, disk, journal: Journal::default(), slots: vec![FREE; count], bounce: vec![0; run * BLOCK], records,
-            index: Index::new(count), stage: Vec::new(), stage_freed: Vec::new(), hand: 0, blocks: identity.blocks,
-            max_stage: count / 3, journalled: 0, reclaimable: count,
+            region,
+            disk,
+            journal: Journal::default(),
+            slots: vec![FREE; count],
+            bounce: vec![0; run * BLOCK],
+            records,
+            index: Index::new(count),
+            stage: Vec::new(),
+            stage_freed: Vec::new(),
+            hand: 0,
+            blocks: identity.blocks,
+            max_stage: count / 3,
+            journalled: 0,
+            reclaimable: count,
         };
         cache.load_slots();
         Ok((cache, kept))
@@ -425,7 +436,12 @@ impl<'m, D: Disk> Cache<'m, D> {
         }
         let mut changes: Vec<Change> = self.stage.iter().map(|staged| self.change_for(staged)).collect();
         let dropped = self.slots_in_freed();
-        changes.extend(dropped.iter().filter(|&&slot| self.has_entry(slot)).map(|&old| Change { slot: NONE, old, tag: 0, sum: 0 }));
+        changes.extend(dropped.iter().filter(|&&slot| self.has_entry(slot)).map(|&old| Change {
+            slot: NONE,
+            old,
+            tag: 0,
+            sum: 0,
+        }));
         let record = message.map(|(id, answer)| self.records.next(&self.region, id, answer));
         if record.is_some() {
             self.records.retire(&self.region);
@@ -440,7 +456,12 @@ impl<'m, D: Disk> Cache<'m, D> {
     fn change_for(&self, staged: &Staged) -> Change {
         let fresh = if self.slots[staged.new as usize].fresh { FRESH } else { 0 };
         let old = if staged.old != NONE && self.has_entry(staged.old) { staged.old } else { NONE };
-        Change { slot: staged.new, old, tag: staged.block | DIRTY | fresh, sum: block_sum(self.region.data(staged.new)) }
+        Change {
+            slot: staged.new,
+            old,
+            tag: staged.block | DIRTY | fresh,
+            sum: block_sum(self.region.data(staged.new)),
+        }
     }
 
     fn has_entry(&self, slot: u32) -> bool {

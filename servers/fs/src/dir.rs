@@ -52,8 +52,11 @@ fn space(name: usize) -> usize {
 
 fn raw(block: &[u8], at: usize, end: usize) -> Result<Raw> {
     let raw = Raw {
-        at, len: usize::from(get16(block, at + 4)), inode: get32(block, at),
-        name: usize::from(block[at + 6]), kind: block[at + 7],
+        at,
+        len: usize::from(get16(block, at + 4)),
+        inode: get32(block, at),
+        name: usize::from(block[at + 6]),
+        kind: block[at + 7],
     };
     // In the blocks of a hash index the entry under which the index hides reaches to the end of the block.
     let hides = at + raw.len == BLOCK && (at == 0 && raw.inode == 0 || at == 12 && raw.name == 2);
@@ -170,8 +173,11 @@ impl<D: Disk> Fs<'_, D> {
             let block = self.dir_block(dir, i)?;
             let data = self.cache.read(block)?;
             let is_it = |e: Raw| {
-                (e.inode != 0 && e.name == name.len() && name_of(data, &e) == name)
-                    .then_some(Found { inode: e.inode, block, at: e.at })
+                (e.inode != 0 && e.name == name.len() && name_of(data, &e) == name).then_some(Found {
+                    inode: e.inode,
+                    block,
+                    at: e.at,
+                })
             };
             if let Some(found) = walk(data, end, is_it)? {
                 return Ok(Some(found));
@@ -219,7 +225,10 @@ impl<D: Disk> Fs<'_, D> {
     /// Gives the directory a block number `i`, its last.
     fn dir_grow(&mut self, dir: &mut Inode, i: u32) -> Result<u64> {
         let goal = match i.checked_sub(1) {
-            Some(last) => { let e = self.map(dir, last)?; e.physical + u64::from(i - e.logical) }
+            Some(last) => {
+                let e = self.map(dir, last)?;
+                e.physical + u64::from(i - e.logical)
+            }
             None => self.goal_for(dir.number),
         };
         let (block, _) = self.alloc_blocks(goal, 1)?;
@@ -291,7 +300,8 @@ impl<D: Disk> Fs<'_, D> {
         for i in 0..self.dir_blocks(dir)? {
             let block = self.dir_block(dir, i)?;
             let data = self.cache.read(block)?;
-            let other = |e: Raw| (e.inode != 0 && name_of(data, &e) != b"." && name_of(data, &e) != b"..").then_some(());
+            let other =
+                |e: Raw| (e.inode != 0 && name_of(data, &e) != b"." && name_of(data, &e) != b"..").then_some(());
             if walk(data, end, other)?.is_some() {
                 return Ok(false);
             }
@@ -327,7 +337,12 @@ impl<D: Disk> Fs<'_, D> {
 
     /// Calls `visit` with the entries from `cookie` on, until it returns false or there are no more. Returns the cookie
     /// to go on from: that of the entry refused, or the end.
-    pub(crate) fn dir_read(&mut self, dir: &Inode, cookie: u64, visit: &mut dyn FnMut(Entry<'_>) -> bool) -> Result<u64> {
+    pub(crate) fn dir_read(
+        &mut self,
+        dir: &Inode,
+        cookie: u64,
+        visit: &mut dyn FnMut(Entry<'_>) -> bool,
+    ) -> Result<u64> {
         let end = self.entries_end();
         let blocks = self.dir_blocks(dir)?;
         for i in (cookie / BLOCK as u64).min(u64::from(blocks)) as u32..blocks {

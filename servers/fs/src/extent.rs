@@ -205,9 +205,10 @@ impl<D: Disk> Fs<'_, D> {
     #[inline]
     pub(crate) fn map(&mut self, inode: &Inode, logical: u32) -> Result<Extent> {
         if let Some(node) = self.nodes.get(inode.number)
-            && node.extent.contains(logical) {
-                return Ok(node.extent);
-            }
+            && node.extent.contains(logical)
+        {
+            return Ok(node.extent);
+        }
         let extent = self.find(inode, logical)?;
         if let Some(node) = self.nodes.get(inode.number) {
             node.extent = extent;
@@ -359,7 +360,10 @@ impl<D: Disk> Fs<'_, D> {
         self.insert(inode, middle)?;
         if middle.end() < of.end() {
             let physical = middle.physical + u64::from(len);
-            self.insert(inode, Extent { logical: middle.end(), len: of.end() - middle.end(), physical, written: false })?;
+            self.insert(
+                inode,
+                Extent { logical: middle.end(), len: of.end() - middle.end(), physical, written: false },
+            )?;
         }
         Ok(())
     }
@@ -410,7 +414,9 @@ impl<D: Disk> Fs<'_, D> {
 
     /// Takes an empty node, the last of `path`, out of the tree.
     fn remove_node(&mut self, inode: &mut Inode, path: &[At]) -> Result<()> {
-        let (At::Block(block), parent) = (path[path.len() - 1], path[path.len() - 2]) else { return Err(Error::Corrupt) };
+        let (At::Block(block), parent) = (path[path.len() - 1], path[path.len() - 2]) else {
+            return Err(Error::Corrupt);
+        };
         let node = self.node_mut(inode, parent)?;
         remove_entry(node, count(node) - 1);
         self.seal(inode, parent)?;
@@ -457,7 +463,9 @@ impl<D: Disk> Fs<'_, D> {
 /// The extent found, if it reaches as far as `logical`, or the hole up to `bound`.
 fn hole_or(found: Option<Extent>, logical: u32, bound: u32, blocks: u64) -> Result<Extent> {
     let start = match found {
-        Some(e) if e.len == 0 || e.physical == 0 || e.physical + u64::from(e.len) > blocks => return Err(Error::Corrupt),
+        Some(e) if e.len == 0 || e.physical == 0 || e.physical + u64::from(e.len) > blocks => {
+            return Err(Error::Corrupt);
+        }
         Some(e) if e.contains(logical) => return Ok(e),
         Some(e) => e.end(),
         None => 0,

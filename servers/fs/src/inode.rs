@@ -54,11 +54,17 @@ impl Inode {
         let flags = get32(b, 0x20);
         let units = u64::from(get32(b, 0x1C)) | u64::from(get16(b, 0x74)) << 32;
         Self {
-            number, mode: get16(b, 0), links: get16(b, 0x1A),
+            number,
+            mode: get16(b, 0),
+            links: get16(b, 0x1A),
             size: u64::from(get32(b, 4)) | u64::from(get32(b, 0x6C)) << 32,
             sectors: if flags & FLAG_HUGE != 0 { units.saturating_mul(8) } else { units },
-            flags, generation: get32(b, 0x64), modified: read_time(b, 0x10, 0x88), deleted: get32(b, 0x14),
-            attributes: u64::from(get32(b, 0x68)) | u64::from(get16(b, 0x76)) << 32, root,
+            flags,
+            generation: get32(b, 0x64),
+            modified: read_time(b, 0x10, 0x88),
+            deleted: get32(b, 0x14),
+            attributes: u64::from(get32(b, 0x68)) | u64::from(get16(b, 0x76)) << 32,
+            root,
         }
     }
 
@@ -291,8 +297,17 @@ impl<D: Disk> Fs<'_, D> {
         put16(&mut root, 0, 0xF30A);
         put16(&mut root, 4, 4);
         let inode = Inode {
-            number, mode, links: 1, size: 0, sectors: 0, flags: FLAG_EXTENTS, generation, modified: now, deleted: 0,
-            attributes: 0, root,
+            number,
+            mode,
+            links: 1,
+            size: 0,
+            sectors: 0,
+            flags: FLAG_EXTENTS,
+            generation,
+            modified: now,
+            deleted: 0,
+            attributes: 0,
+            root,
         };
         self.put_inode(&inode)?;
         Ok(inode)
@@ -366,7 +381,10 @@ impl<D: Disk> Fs<'_, D> {
 
     /// Works on the first inode of the orphan list for one operation. False if the list is empty.
     pub(crate) fn reap(&mut self) -> Result<bool> {
-        let head = { let mut copy = self.cache.read(0)?.to_vec(); Fields(&mut copy).orphan() };
+        let head = {
+            let mut copy = self.cache.read(0)?.to_vec();
+            Fields(&mut copy).orphan()
+        };
         if head == 0 {
             return Ok(false);
         }

@@ -187,7 +187,9 @@ impl Journal {
             }
             let mut used = 1;
             match be32(&block, 4) {
-                DESCRIPTOR if self.tail_is_right(&block) => used += self.tags(&block, at, found.next, &mut found.blocks),
+                DESCRIPTOR if self.tail_is_right(&block) => {
+                    used += self.tags(&block, at, found.next, &mut found.blocks)
+                }
                 REVOKE if self.tail_is_right(&block) => self.revokes(&block, found.next, &mut pending),
                 COMMIT if self.commit_is_right(&block) => {
                     found.revoked.extend(pending.drain(..));
@@ -211,7 +213,8 @@ impl Journal {
         let features = self.features();
         let v3 = features & FEATURE_CSUM_V3 != 0;
         let wide = features & FEATURE_64BIT != 0;
-        let size = if v3 { 16 } else { 8 + if features & FEATURE_CSUM_V2 != 0 { 2 } else { 0 } + if wide { 4 } else { 0 } };
+        let size =
+            if v3 { 16 } else { 8 + if features & FEATURE_CSUM_V2 != 0 { 2 } else { 0 } + if wide { 4 } else { 0 } };
         let (mut pos, mut count) = (12, 0);
         while pos + size <= BLOCK - 4 && count < self.end - self.first - 1 {
             let low = u64::from(be32(block, pos));
@@ -366,7 +369,12 @@ impl<D: Disk> Cache<'_, D> {
         Ok(self.disk.write_blocks(place, &block)?)
     }
 
-    fn gather(&mut self, g: &mut Gather, at: u32, fill: impl FnOnce(&crate::region::Region<'_>, &mut [u8])) -> Result<()> {
+    fn gather(
+        &mut self,
+        g: &mut Gather,
+        at: u32,
+        fill: impl FnOnce(&crate::region::Region<'_>, &mut [u8]),
+    ) -> Result<()> {
         let place = self.journal.place(at)?;
         if g.count > 0 && (place != g.first + g.count as u64 || (g.count + 1) * BLOCK > self.bounce.len()) {
             self.write_gathered(g)?;

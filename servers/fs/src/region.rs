@@ -139,7 +139,8 @@ impl<'m> Region<'m> {
     /// formatted and is empty.
     pub fn open(bytes: &'m mut [u8], identity: Identity) -> Result<(Self, bool)> {
         let layout = Layout::for_size(bytes.len())?;
-        let root = Root { sequence: 0, digest: 0, records: 0, freed: 0, phase: Phase::Idle, log_head: 0, log_sequence: 0 };
+        let root =
+            Root { sequence: 0, digest: 0, records: 0, freed: 0, phase: Phase::Idle, log_head: 0, log_sequence: 0 };
         let mut region = Self { memory: Memory::new(bytes), layout, root, body: Vec::new() };
         let kept = region.header(identity)[..] == *region.memory.bytes(0, HEADER) && region.recover();
         if !kept {
@@ -155,7 +156,8 @@ impl<'m> Region<'m> {
             let len = BLOCK.min(self.layout.data - at);
             self.memory.scratch(at, len).fill(0);
         }
-        self.root = Root { sequence: 0, digest: 0, records: 0, freed: 0, phase: Phase::Idle, log_head: 0, log_sequence: 0 };
+        self.root =
+            Root { sequence: 0, digest: 0, records: 0, freed: 0, phase: Phase::Idle, log_head: 0, log_sequence: 0 };
         self.flip(self.root, &[], None);
         let header = self.header(identity);
         self.memory.store(0, &header);
@@ -296,7 +298,13 @@ impl<'m> Region<'m> {
         let a = self.read_root(0);
         let b = self.read_root(1);
         let (root, changes, record) = match (a, b) {
-            (Some(a), Some(b)) => if a.0.sequence > b.0.sequence { a } else { b },
+            (Some(a), Some(b)) => {
+                if a.0.sequence > b.0.sequence {
+                    a
+                } else {
+                    b
+                }
+            }
             (Some(one), None) | (None, Some(one)) => one,
             (None, None) => return false,
         };
@@ -346,8 +354,13 @@ impl<'m> Region<'m> {
             _ => return None,
         };
         let root = Root {
-            sequence: get64(area, 0), digest: get64(area, 24), records: get64(area, 32), freed: get32(area, 40), phase,
-            log_head: get32(area, 48), log_sequence: get32(area, 52),
+            sequence: get64(area, 0),
+            digest: get64(area, 24),
+            records: get64(area, 32),
+            freed: get32(area, 40),
+            phase,
+            log_head: get32(area, 48),
+            log_sequence: get32(area, 52),
         };
         let slots = self.layout.slots as u32;
         let fits = |slot: u32| slot == NONE || slot < slots;

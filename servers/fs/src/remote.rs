@@ -29,7 +29,11 @@ impl RemoteDisk {
     /// # Errors
     /// What the block server says.
     pub fn open(
-        queue: Queue, memory: Memory, offset: u64, buffer: &'static mut [u8], epoch: u64,
+        queue: Queue,
+        memory: Memory,
+        offset: u64,
+        buffer: &'static mut [u8],
+        epoch: u64,
     ) -> Result<Self, BlockError> {
         // Every page must be there before a device writes to it.
         buffer.fill(0);

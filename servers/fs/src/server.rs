@@ -68,14 +68,19 @@ fn kind(kind: Kind) -> FileKind {
 
 fn info(stat: &Stat) -> FileInfo {
     FileInfo {
-        inode: u64::from(stat.id.inode), size: stat.size, mtime: (stat.modified / SECOND) as i64,
-        allocated: stat.sectors * 512, mode: u32::from(stat.mode & 0o7777), links: u32::from(stat.links),
+        inode: u64::from(stat.id.inode),
+        size: stat.size,
+        mtime: (stat.modified / SECOND) as i64,
+        allocated: stat.sectors * 512,
+        mode: u32::from(stat.mode & 0o7777),
+        links: u32::from(stat.links),
         kind: kind(stat.kind),
     }
 }
 
 fn access(flags: OpenFlags) -> Access {
-    let pairs = [(OpenFlags::READ, Access::READ), (OpenFlags::WRITE, Access::WRITE), (OpenFlags::APPEND, Access::APPEND)];
+    let pairs =
+        [(OpenFlags::READ, Access::READ), (OpenFlags::WRITE, Access::WRITE), (OpenFlags::APPEND, Access::APPEND)];
     pairs.into_iter().filter(|(flag, _)| flags.contains(*flag)).fold(Access::empty(), |all, (_, one)| all | one)
 }
 
@@ -321,7 +326,13 @@ impl<D: Disk> DirectoryServer for Server<'_, D> {
         now(info(&self.find(start, path, MAX_LINKS)?))
     }
 
-    fn list(&mut self, cx: &Context, path: &str, cookie: u64, entries: Lease<Write>) -> Result<Reply<(u64, u64)>, FsError> {
+    fn list(
+        &mut self,
+        cx: &Context,
+        path: &str,
+        cookie: u64,
+        entries: Lease<Write>,
+    ) -> Result<Reply<(u64, u64)>, FsError> {
         let start = self.allowed(cx, Access::READ)?;
         let dir = self.find(start, path, MAX_LINKS)?.id;
         let room = usize::try_from(entries.len()).unwrap_or(usize::MAX).min(BLOCK);
@@ -385,8 +396,11 @@ impl<D: Disk> DirectoryServer for Server<'_, D> {
     fn statfs(&mut self, _: &Context) -> Result<Reply<FsInfo>, FsError> {
         let space = self.fs.space()?;
         now(FsInfo {
-            block_size: BLOCK as u32, blocks: space.blocks, free_blocks: space.free_blocks,
-            inodes: u64::from(space.inodes), free_inodes: u64::from(space.free_inodes),
+            block_size: BLOCK as u32,
+            blocks: space.blocks,
+            free_blocks: space.free_blocks,
+            inodes: u64::from(space.inodes),
+            free_inodes: u64::from(space.free_inodes),
         })
     }
 

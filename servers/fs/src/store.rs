@@ -141,9 +141,22 @@ pub trait FileStore {
     fn read_chunks(&mut self, file: FileId, offset: u64, len: usize, sink: &mut Sink<'_>) -> Result<usize>;
     /// Writes at `offset`. Returns how many bytes were written: fewer than `len` if there is no more room, or if `len`
     /// exceeds what fits into one operation (`max_write`).
-    fn write_chunks(&mut self, id: MessageId, file: FileId, offset: u64, len: usize, source: &mut Source<'_>) -> Result<usize>;
+    fn write_chunks(
+        &mut self,
+        id: MessageId,
+        file: FileId,
+        offset: u64,
+        len: usize,
+        source: &mut Source<'_>,
+    ) -> Result<usize>;
     /// Writes at the end. Returns the offset and how many bytes were written, as for `write_chunks`.
-    fn append_chunks(&mut self, id: MessageId, file: FileId, len: usize, source: &mut Source<'_>) -> Result<(u64, usize)>;
+    fn append_chunks(
+        &mut self,
+        id: MessageId,
+        file: FileId,
+        len: usize,
+        source: &mut Source<'_>,
+    ) -> Result<(u64, usize)>;
     /// Sets the size in bytes. What is new reads as zero.
     fn truncate(&mut self, id: MessageId, file: FileId, size: u64) -> Result<()>;
     /// Sets the time of last change, in nanoseconds since 1970; `None` is now.
@@ -217,18 +230,28 @@ trait Answer: Sized {
 }
 
 impl Answer for () {
-    fn pack(&self) -> Packed { [0; 2] }
+    fn pack(&self) -> Packed {
+        [0; 2]
+    }
     fn unpack(_: Packed) -> Self {}
 }
 
 impl Answer for FileId {
-    fn pack(&self) -> Packed { [self.to_badge(), 0] }
-    fn unpack(packed: Packed) -> Self { Self::from_badge(packed[0]) }
+    fn pack(&self) -> Packed {
+        [self.to_badge(), 0]
+    }
+    fn unpack(packed: Packed) -> Self {
+        Self::from_badge(packed[0])
+    }
 }
 
 impl Answer for (u64, usize) {
-    fn pack(&self) -> Packed { [self.0, self.1 as u64] }
-    fn unpack(packed: Packed) -> Self { (packed[0], packed[1] as usize) }
+    fn pack(&self) -> Packed {
+        [self.0, self.1 as u64]
+    }
+    fn unpack(packed: Packed) -> Self {
+        (packed[0], packed[1] as usize)
+    }
 }
 
 impl<'m, D: Disk> Fs<'m, D> {
@@ -246,7 +269,15 @@ impl<'m, D: Disk> Fs<'m, D> {
         let (cache, kept) = Cache::open(memory, disk, identity)?;
         let counts = Counts { blocks: 0, inodes: 0 };
         let mut fs = Self {
-            cache, sup, counts, nodes: Nodes::new(), dir_hint: (0, 0), orphans: false, opening: true, goal: 0, clock,
+            cache,
+            sup,
+            counts,
+            nodes: Nodes::new(),
+            dir_hint: (0, 0),
+            orphans: false,
+            opening: true,
+            goal: 0,
+            clock,
         };
         fs.open_journal()?;
         if !kept {
@@ -348,7 +379,9 @@ impl<'m, D: Disk> Fs<'m, D> {
 
     /// Runs `operation` and commits it. If it lacks cache or blocks that a `sync` would give, it is tried once more.
     fn step<T>(
-        &mut self, operation: &mut impl FnMut(&mut Self) -> Result<T>, message: impl Fn(&T) -> Option<(u64, Packed)>,
+        &mut self,
+        operation: &mut impl FnMut(&mut Self) -> Result<T>,
+        message: impl Fn(&T) -> Option<(u64, Packed)>,
     ) -> Result<T> {
         self.make_room()?;
         let mut result = self.attempt(operation);
@@ -482,8 +515,13 @@ impl<'m, D: Disk> Fs<'m, D> {
 
     fn stat_of(inode: &Inode) -> Stat {
         Stat {
-            id: inode.id(), kind: inode.kind(), size: inode.size, sectors: inode.sectors, links: inode.links,
-            mode: inode.mode, modified: inode.modified,
+            id: inode.id(),
+            kind: inode.kind(),
+            size: inode.size,
+            sectors: inode.sectors,
+            links: inode.links,
+            mode: inode.mode,
+            modified: inode.modified,
         }
     }
 
@@ -719,7 +757,12 @@ impl<'m, D: Disk> Fs<'m, D> {
     }
 
     fn write_at(
-        &mut self, id: MessageId, file: FileId, offset: Option<u64>, len: usize, source: &mut Source<'_>,
+        &mut self,
+        id: MessageId,
+        file: FileId,
+        offset: Option<u64>,
+        len: usize,
+        source: &mut Source<'_>,
     ) -> Result<(u64, usize)> {
         let mut len = len.min(self.max_write());
         loop {
@@ -736,7 +779,9 @@ impl<'m, D: Disk> Fs<'m, D> {
             });
             match result {
                 // A disk that is nearly full takes a part.
-                Err(Error::NoSpace | Error::CacheFull) if len > BLOCK => len = (len / 2).next_multiple_of(BLOCK).min(len - 1),
+                Err(Error::NoSpace | Error::CacheFull) if len > BLOCK => {
+                    len = (len / 2).next_multiple_of(BLOCK).min(len - 1)
+                }
                 other => return other,
             }
         }
@@ -899,17 +944,34 @@ impl<D: Disk> FileStore for Fs<'_, D> {
             }
             Err(Error::Invalid) => {
                 let inode = self.open_any(file)?;
-                if inode.kind() == Kind::Symlink { self.read_link(&inode, offset, len, sink) } else { Err(Error::Invalid) }
+                if inode.kind() == Kind::Symlink {
+                    self.read_link(&inode, offset, len, sink)
+                } else {
+                    Err(Error::Invalid)
+                }
             }
             Err(e) => Err(e),
         }
     }
 
-    fn write_chunks(&mut self, id: MessageId, file: FileId, offset: u64, len: usize, source: &mut Source<'_>) -> Result<usize> {
+    fn write_chunks(
+        &mut self,
+        id: MessageId,
+        file: FileId,
+        offset: u64,
+        len: usize,
+        source: &mut Source<'_>,
+    ) -> Result<usize> {
         self.write_at(id, file, Some(offset), len, source).map(|(_, len)| len)
     }
 
-    fn append_chunks(&mut self, id: MessageId, file: FileId, len: usize, source: &mut Source<'_>) -> Result<(u64, usize)> {
+    fn append_chunks(
+        &mut self,
+        id: MessageId,
+        file: FileId,
+        len: usize,
+        source: &mut Source<'_>,
+    ) -> Result<(u64, usize)> {
         self.write_at(id, file, None, len, source)
     }
 
@@ -961,7 +1023,10 @@ impl<D: Disk> FileStore for Fs<'_, D> {
 
     fn space(&mut self) -> Result<Space> {
         Ok(Space {
-            blocks: self.sup.blocks, free_blocks: self.counts.blocks, inodes: self.sup.inodes, free_inodes: self.counts.inodes,
+            blocks: self.sup.blocks,
+            free_blocks: self.counts.blocks,
+            inodes: self.sup.inodes,
+            free_inodes: self.counts.inodes,
         })
     }
 

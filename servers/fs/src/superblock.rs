@@ -72,7 +72,8 @@ impl Super {
         if get16(sb, 0x38) != 0xEF53 {
             return Err(Error::Corrupt);
         }
-        let unknown = incompat & !INCOMPAT_KNOWN != 0 || ro & !RO_KNOWN != 0 || incompat & INCOMPAT_NEEDED != INCOMPAT_NEEDED;
+        let unknown =
+            incompat & !INCOMPAT_KNOWN != 0 || ro & !RO_KNOWN != 0 || incompat & INCOMPAT_NEEDED != INCOMPAT_NEEDED;
         if unknown || get32(sb, 0x18) != 2 || compat & COMPAT_JOURNAL == 0 || get32(sb, 0x4C) == 0 {
             return Err(Error::Unsupported);
         }
@@ -103,11 +104,16 @@ impl Super {
     fn checked(mut self, first_data_block: u32) -> Result<Self> {
         let bits = (BLOCK * 8) as u32;
         let sound = first_data_block == 0
-            && (64..=bits).contains(&self.blocks_per_group) && self.blocks_per_group.is_multiple_of(8)
-            && (8..=bits).contains(&self.inodes_per_group) && self.inodes_per_group.is_multiple_of(8)
-            && self.inode_size.is_power_of_two() && (128..=BLOCK).contains(&self.inode_size)
-            && self.desc_size.is_power_of_two() && (32..=BLOCK).contains(&self.desc_size)
-            && self.blocks >= 64 && self.blocks < 1 << 44
+            && (64..=bits).contains(&self.blocks_per_group)
+            && self.blocks_per_group.is_multiple_of(8)
+            && (8..=bits).contains(&self.inodes_per_group)
+            && self.inodes_per_group.is_multiple_of(8)
+            && self.inode_size.is_power_of_two()
+            && (128..=BLOCK).contains(&self.inode_size)
+            && self.desc_size.is_power_of_two()
+            && (32..=BLOCK).contains(&self.desc_size)
+            && self.blocks >= 64
+            && self.blocks < 1 << 44
             && usize::from(self.extra_isize) + 128 <= self.inode_size.max(256)
             && self.first_inode >= 11;
         if !sound {

@@ -71,9 +71,16 @@ mod tests {
     #[test]
     fn a_frame_that_nobody_paid_for_shows_in_its_row_and_in_the_sum() {
         let fine = AuditLine { found: 5, paid: 5 };
-        let report = AuditReport { total: 12, free: fine, contents: fine, all: AuditLine { found: 7, paid: 6 }, ..AuditReport::default() };
+        let report = AuditReport {
+            total: 12,
+            free: fine,
+            contents: fine,
+            all: AuditLine { found: 7, paid: 6 },
+            ..AuditReport::default()
+        };
         assert!(!report.is_balanced());
-        let wrong: Vec<String> = rows(&report).into_iter().filter(|row| row.found != row.paid).map(|row| row.name).collect();
+        let wrong: Vec<String> =
+            rows(&report).into_iter().filter(|row| row.found != row.paid).map(|row| row.name).collect();
         assert_eq!(wrong, ["all"]);
     }
 }

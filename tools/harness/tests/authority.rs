@@ -41,7 +41,9 @@ fn the_audit_balances_and_objects_and_tables_stay_as_many_over_restarts_of_every
     let grown = of(&after, "contents ").saturating_sub(of(&before, "contents "));
     assert!(grown <= GROWTH, "{grown} pages more\n{before:#?}\n{after:#?}");
     let rest = |rows: Vec<String>| -> Vec<String> {
-        rows.into_iter().filter(|row| !["free ", "contents ", "all "].iter().any(|name| row.starts_with(name))).collect()
+        rows.into_iter()
+            .filter(|row| !["free ", "contents ", "all "].iter().any(|name| row.starts_with(name)))
+            .collect()
     };
     assert_eq!(rest(after), rest(before));
     system.poweroff()

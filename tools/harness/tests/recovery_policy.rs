@@ -62,7 +62,10 @@ fn a_server_that_dies_over_and_over_is_held_and_an_order_takes_it_off() -> Resul
     let (text, errors) = (output.text(), output.error_text());
     let (_, after) = text.split_once("----").expect("the mark is printed");
     let held = after.lines().find(|line| line.starts_with("pipe")).unwrap_or("");
-    assert!(held.contains("failed") && held.contains("failed too often; last: invalid instruction"), "{text}\n{errors}");
+    assert!(
+        held.contains("failed") && held.contains("failed too often; last: invalid instruction"),
+        "{text}\n{errors}"
+    );
     assert!(after.contains("work 0\n"), "the others go on: {text}");
     assert!(after.contains("restart 0\n"), "{text}\n{errors}");
     assert!(errors.contains("object is gone"), "calls to a held service are refused at once: {errors}");

@@ -30,7 +30,11 @@ fn the_system_can_be_looked_at() -> Result<()> {
         &[
             ("svc kill nope", 1, "svc: nope: no such service\n"),
             ("svc log nope", 1, "svc: nope: no such service\n"),
-            ("svc", 2, "svc: missing operand\nusage: svc list | kill NAME | restart NAME | upgrade NAME FILE | log [NAME] | report NAME | audit\n"),
+            (
+                "svc",
+                2,
+                "svc: missing operand\nusage: svc list | kill NAME | restart NAME | upgrade NAME FILE | log [NAME] | report NAME | audit\n",
+            ),
         ],
     )?;
     system.poweroff()

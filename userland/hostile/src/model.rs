@@ -145,7 +145,10 @@ impl Model {
     fn forget_objects(&mut self) {
         for at in 0..self.objects.len() {
             let object = self.objects[at];
-            if object.alive && object.kind != Kind::Account && !self.caps.iter().any(|cap| cap.alive && cap.object == at) {
+            if object.alive
+                && object.kind != Kind::Account
+                && !self.caps.iter().any(|cap| cap.alive && cap.object == at)
+            {
                 self.objects[at].alive = false;
             }
         }

@@ -93,8 +93,13 @@ impl Puppet {
     pub fn order_with(&self, lease: LeaseDescriptor, order: Order) -> Result<Order, SysError> {
         let message = order.message(DO);
         raw::set_lease(0, lease);
-        let frame =
-            raw::call(Sysno::Call as u64, self.queue.handle().raw(), message.tag.with_leases(1).raw(), 0, message.words);
+        let frame = raw::call(
+            Sysno::Call as u64,
+            self.queue.handle().raw(),
+            message.tag.with_leases(1).raw(),
+            0,
+            message.words,
+        );
         SysError::check(frame.rax).map(|()| Order::of(frame.words))
     }
     /// Hands it a capability by message; returns its handle there.
@@ -107,7 +112,8 @@ impl Puppet {
     /// Has it put a lease into its message page, for its next call.
     pub fn lend(&self, index: u64, lease: LeaseDescriptor) -> Result<(), SysError> {
         let LeaseDescriptor { start, length, of, access, index: of_index } = lease;
-        let order = Order { rax: start, rdi: length, rsi: of, r15: access.into(), words: [of_index.into(), index, 0, 0] };
+        let order =
+            Order { rax: start, rdi: length, rsi: of, r15: access.into(), words: [of_index.into(), index, 0, 0] };
         sys::call(self.queue.handle(), order.message(LEND)).map(drop)
     }
 }
@@ -140,7 +146,10 @@ pub fn play(given: &Given) -> Verdict {
 fn lend(words: [u64; 8], buffer: u64) -> [u64; 8] {
     let [start, length, of, access, of_index, index, ..] = words;
     let start = if start == BUFFER { buffer } else { start };
-    raw::set_lease(index as usize & 3, LeaseDescriptor { start, length, of, access: access as u32, index: of_index as u32 });
+    raw::set_lease(
+        index as usize & 3,
+        LeaseDescriptor { start, length, of, access: access as u32, index: of_index as u32 },
+    );
     [0; 8]
 }
 

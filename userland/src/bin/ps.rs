@@ -52,8 +52,16 @@ fn run(program: &mut Program, given: &Given<'_>) -> Result<(), Stop> {
 /// Who waits for whom: a chain of callers is read from row to row by the process that each waits for.
 fn waits(program: &mut Program) -> Result<(), Stop> {
     let mut table = Table::new(&[
-        Align::Right, Align::Right, Align::Left, Align::Right, Align::Left, Align::Right, Align::Right, Align::Left,
-        Align::Right, Align::Left,
+        Align::Right,
+        Align::Right,
+        Align::Left,
+        Align::Right,
+        Align::Left,
+        Align::Right,
+        Align::Right,
+        Align::Left,
+        Align::Right,
+        Align::Left,
     ]);
     table.row(["THREAD", "PID", "NAME", "PRIO", "WAITS FOR", "QUEUE", "AGE", "CALL", "TRIES", "OF"]);
     let supervisor = program.supervisor()?;

@@ -66,7 +66,12 @@ fn a_directory_of_five_thousand_entries_can_be_filled_listed_and_emptied() {
     loop {
         // A few at a time, from a new server each hundred calls.
         let mut few = 0;
-        let next = fs.readdir(dir, cookie, &mut |_| { few += 1; few <= 37 }).unwrap();
+        let next = fs
+            .readdir(dir, cookie, &mut |_| {
+                few += 1;
+                few <= 37
+            })
+            .unwrap();
         seen += few.min(37);
         if next == cookie || few == 0 {
             break;
@@ -105,7 +110,11 @@ fn a_directory_indexed_by_e2fsck_can_be_read_and_changed() {
         fs.create(2_000 + i, d, format!("other-{i}").as_bytes(), true).unwrap();
     }
     let mut seen = 0;
-    fs.readdir(d, 0, &mut |_| { seen += 1; true }).unwrap();
+    fs.readdir(d, 0, &mut |_| {
+        seen += 1;
+        true
+    })
+    .unwrap();
     assert_eq!(seen, 1_500);
     images::check(&fs.close().unwrap().data(), false).unwrap();
 }
@@ -170,7 +179,14 @@ fn a_file_in_thousands_of_pieces_is_written_cut_and_removed_in_a_small_cache() {
     fs.sync().unwrap();
     images::check(&disk.data(), true).unwrap();
     fs.truncate(3, f, 1_000 * 8192 + 5).unwrap();
-    images::check(&{ fs.settle().unwrap(); disk.data() }, true).unwrap();
+    images::check(
+        &{
+            fs.settle().unwrap();
+            disk.data()
+        },
+        true,
+    )
+    .unwrap();
     fs.rename(4, (root, b"g"), (root, b"f")).unwrap();
     assert_eq!(fs.stat(f), Err(Error::Stale));
     assert_eq!(fs.lookup(root, b"f").unwrap().id, g);

@@ -1,6 +1,6 @@
 //! Damaged images: errors, but neither a panic nor an endless loop, and no harm to the memory.
 
-use super::model::{some_op, apply};
+use super::model::{apply, some_op};
 use super::*;
 
 /// An image with something of everything in it.
@@ -42,7 +42,10 @@ fn use_it(mem: &mut [u8], disk: &SharedDisk, seed: u64) {
     for _ in 0..50 {
         let Some(dir) = todo.pop() else { break };
         let mut names = Vec::new();
-        let _ = fs.readdir(dir, 0, &mut |e| { names.push(e.name.to_vec()); names.len() < 100 });
+        let _ = fs.readdir(dir, 0, &mut |e| {
+            names.push(e.name.to_vec());
+            names.len() < 100
+        });
         for name in names {
             if let Ok(stat) = fs.lookup(dir, &name) {
                 let mut buf = [0; 10_000];
@@ -67,7 +70,11 @@ fn damage(image: &[u8], rounds: u64, flips: u64) {
         let mut bad = image.to_vec();
         for _ in 0..1 + rng.below(flips) {
             // Half of the damage goes where the geometry is.
-            let block = if rng.below(2) == 0 { places[rng.below(12.min(places.len() as u64)) as usize] } else { places[rng.below(places.len() as u64) as usize] };
+            let block = if rng.below(2) == 0 {
+                places[rng.below(12.min(places.len() as u64)) as usize]
+            } else {
+                places[rng.below(places.len() as u64) as usize]
+            };
             let within = if block == 0 { 1024 + rng.below(400) } else { rng.below(4096) };
             bad[block * crate::BLOCK + within as usize] = match rng.below(3) {
                 0 => 0xFF,
@@ -102,7 +109,8 @@ fn random_damage_to_a_journal_in_use_never_panics() {
     }
     drop(fs);
     let image = disk.data();
-    let logged: Vec<usize> = (0..image.len() / 4096).filter(|b| image[b * 4096..][..4] == [0xC0, 0x3B, 0x39, 0x98]).collect();
+    let logged: Vec<usize> =
+        (0..image.len() / 4096).filter(|b| image[b * 4096..][..4] == [0xC0, 0x3B, 0x39, 0x98]).collect();
     assert!(logged.len() > 5);
     for seed in 0..200 {
         let mut rng = Rng(seed);
@@ -129,5 +137,8 @@ fn what_is_no_ext4_or_has_unknown_features_is_refused() {
     }
     assert_eq!(Fs::open(&mut mem, SharedDisk::new(vec![0; 1 << 20]), clock).err(), Some(crate::Error::Corrupt));
     assert_eq!(Fs::open(&mut mem, SharedDisk::new(vec![0xFF; 1 << 20]), clock).err(), Some(crate::Error::Corrupt));
-    assert_eq!(Fs::open(&mut mem[..50_000], SharedDisk::new(images::make(2_048, &[])), clock).err(), Some(crate::Error::CacheFull));
+    assert_eq!(
+        Fs::open(&mut mem[..50_000], SharedDisk::new(images::make(2_048, &[])), clock).err(),
+        Some(crate::Error::CacheFull)
+    );
 }

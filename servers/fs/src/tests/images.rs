@@ -27,7 +27,11 @@ impl Drop for Scratch {
 }
 
 fn run(program: &str, args: &[&str]) -> (bool, String) {
-    let out = Command::new(program).env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin").args(args).output().expect("e2fsprogs is installed");
+    let out = Command::new(program)
+        .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+        .args(args)
+        .output()
+        .expect("e2fsprogs is installed");
     let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
     (out.status.success(), text)
 }

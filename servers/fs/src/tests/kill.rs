@@ -57,7 +57,10 @@ fn run(disk: &SharedDisk, mem: &mut [u8], ops: &[Op], deaths: &[u64], wants: &[R
 }
 
 fn sweep(kib: usize, image: &[u8], ops: &[Op], step: u64, second: bool) -> u64 {
-    let mut tree = { let (disk, mut mem) = (SharedDisk::new(image.to_vec()), memory(kib)); snapshot(&mut open(&mut mem, &disk)) };
+    let mut tree = {
+        let (disk, mut mem) = (SharedDisk::new(image.to_vec()), memory(kib));
+        snapshot(&mut open(&mut mem, &disk))
+    };
     let wants: Vec<_> = ops.iter().zip(1..).map(|(op, id)| apply_model(&mut tree, id, op)).collect();
     let (disk, mut mem) = (SharedDisk::new(image.to_vec()), memory(kib));
     let (_, events) = fuse::count(|| run(&disk, &mut mem, ops, &[], &wants));
@@ -127,6 +130,12 @@ fn fragmented() -> Vec<u8> {
 #[test]
 fn deaths_while_a_file_too_large_for_one_step_is_cut_or_removed_change_nothing() {
     let p = |s: &str| s.to_string();
-    let ops = [Op::Truncate(p("/a"), 3_000_000), Op::Create(p("/c")), Op::Rename(p("/c"), p("/b")), Op::Append(p("/b"), 9), Op::Unlink(p("/a"))];
+    let ops = [
+        Op::Truncate(p("/a"), 3_000_000),
+        Op::Create(p("/c")),
+        Op::Rename(p("/c"), p("/b")),
+        Op::Append(p("/b"), 9),
+        Op::Unlink(p("/a")),
+    ];
     assert!(sweep(256, &fragmented(), &ops, 211, true) > 5);
 }

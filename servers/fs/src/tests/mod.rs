@@ -11,7 +11,7 @@ mod power;
 mod protocols;
 mod simple;
 
-use crate::{Fs, FileId, FileStore};
+use crate::{FileId, FileStore, Fs};
 use disks::SharedDisk;
 
 /// A clock that stands still, so that runs can be compared.
@@ -30,7 +30,13 @@ pub fn open<'m>(memory: &'m mut [u8], disk: &SharedDisk) -> Fs<'m, SharedDisk> {
 }
 
 /// Writes all of `data` at `offset`, in as many operations as it takes, with ids from `id` on.
-pub fn write_all(fs: &mut Fs<'_, SharedDisk>, id: &mut u64, file: FileId, mut offset: u64, data: &[u8]) -> crate::Result<()> {
+pub fn write_all(
+    fs: &mut Fs<'_, SharedDisk>,
+    id: &mut u64,
+    file: FileId,
+    mut offset: u64,
+    data: &[u8],
+) -> crate::Result<()> {
     let mut rest = data;
     while !rest.is_empty() {
         *id += 1;

@@ -101,7 +101,8 @@ fn rename(tree: &mut Tree, from: &str, to: &str) -> Result<u64, Error> {
         (Item::Dir, Some(Item::Dir)) if children(tree, to) => return Err(Error::NotEmpty),
         _ => {}
     }
-    let moved: Vec<String> = tree.keys().filter(|k| *k == from || k.starts_with(&format!("{from}/"))).cloned().collect();
+    let moved: Vec<String> =
+        tree.keys().filter(|k| *k == from || k.starts_with(&format!("{from}/"))).cloned().collect();
     for key in moved {
         let item = tree.remove(&key).expect("it was there");
         tree.insert(format!("{to}{}", &key[from.len()..]), item);
@@ -173,17 +174,38 @@ pub fn file_id(fs: &mut Fs<'_, SharedDisk>, path: &str) -> Result<FileId, Error>
 /// Does `op` to the filesystem.
 pub fn apply(fs: &mut Fs<'_, SharedDisk>, id: u64, op: &Op) -> Result<u64, Error> {
     match op {
-        Op::Create(p) => { let (d, n) = dir_of(fs, p)?; fs.create(id, d, n, true).map(|_| 0) }
-        Op::Mkdir(p) => { let (d, n) = dir_of(fs, p)?; fs.mkdir(id, d, n).map(|_| 0) }
-        Op::Unlink(p) => { let (d, n) = dir_of(fs, p)?; fs.unlink(id, d, n).map(|()| 0) }
-        Op::Rmdir(p) => { let (d, n) = dir_of(fs, p)?; fs.rmdir(id, d, n).map(|()| 0) }
+        Op::Create(p) => {
+            let (d, n) = dir_of(fs, p)?;
+            fs.create(id, d, n, true).map(|_| 0)
+        }
+        Op::Mkdir(p) => {
+            let (d, n) = dir_of(fs, p)?;
+            fs.mkdir(id, d, n).map(|_| 0)
+        }
+        Op::Unlink(p) => {
+            let (d, n) = dir_of(fs, p)?;
+            fs.unlink(id, d, n).map(|()| 0)
+        }
+        Op::Rmdir(p) => {
+            let (d, n) = dir_of(fs, p)?;
+            fs.rmdir(id, d, n).map(|()| 0)
+        }
         Op::Rename(from, to) => {
             let (from, to) = (dir_of(fs, from)?, dir_of(fs, to)?);
             fs.rename(id, from, to).map(|()| 0)
         }
-        Op::Write(p, offset, len) => { let f = file_id(fs, p)?; fs.write(id, f, *offset, &bytes(id, *len)).map(|n| n as u64) }
-        Op::Append(p, len) => { let f = file_id(fs, p)?; fs.append(id, f, &bytes(id, *len)).map(|(at, _)| at) }
-        Op::Truncate(p, size) => { let f = file_id(fs, p)?; fs.truncate(id, f, *size).map(|()| 0) }
+        Op::Write(p, offset, len) => {
+            let f = file_id(fs, p)?;
+            fs.write(id, f, *offset, &bytes(id, *len)).map(|n| n as u64)
+        }
+        Op::Append(p, len) => {
+            let f = file_id(fs, p)?;
+            fs.append(id, f, &bytes(id, *len)).map(|(at, _)| at)
+        }
+        Op::Truncate(p, size) => {
+            let f = file_id(fs, p)?;
+            fs.truncate(id, f, *size).map(|()| 0)
+        }
         Op::Sync => fs.sync().map(|()| 0),
     }
 }
@@ -195,7 +217,11 @@ pub fn snapshot(fs: &mut Fs<'_, SharedDisk>) -> Tree {
     let mut todo = vec![(String::new(), root)];
     while let Some((path, dir)) = todo.pop() {
         let mut names = Vec::new();
-        fs.readdir(dir, 0, &mut |e| { names.push(e.name.to_vec()); true }).unwrap();
+        fs.readdir(dir, 0, &mut |e| {
+            names.push(e.name.to_vec());
+            true
+        })
+        .unwrap();
         for name in names {
             let path = format!("{path}/{}", String::from_utf8_lossy(&name));
             if path == "/lost+found" {
@@ -261,7 +287,8 @@ fn run(image: &[u8], kib: usize, ops: &[(u64, Op)], restart: u64, judge: bool) -
 
 /// The shortest part of `ops` that still fails.
 fn shrink(image: &[u8], kib: usize, mut ops: Vec<(u64, Op)>, restart: u64, judge: bool) -> Vec<(u64, Op)> {
-    let fails = |ops: &[(u64, Op)]| std::panic::catch_unwind(|| run(image, kib, ops, restart, judge)).is_ok_and(|r| r.is_err());
+    let fails =
+        |ops: &[(u64, Op)]| std::panic::catch_unwind(|| run(image, kib, ops, restart, judge)).is_ok_and(|r| r.is_err());
     let mut step = ops.len() / 2;
     while step > 0 {
         let mut at = 0;

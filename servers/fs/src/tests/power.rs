@@ -18,7 +18,8 @@ fn record(image: &[u8], kib: usize, ops: &[Op], restarts: bool) -> History {
     let disk = SharedDisk::new(image.to_vec());
     disk.0.borrow_mut().recording = true;
     let (mut mem, mut tree) = (memory(kib), Tree::new());
-    let mut history = History { image: image.to_vec(), log: Vec::new(), states: vec![(0, Tree::new())], synced: vec![(0, 0)] };
+    let mut history =
+        History { image: image.to_vec(), log: Vec::new(), states: vec![(0, Tree::new())], synced: vec![(0, 0)] };
     let mut fs = open(&mut mem, &disk);
     for (i, op) in ops.iter().enumerate() {
         if restarts && i % 17 == 16 {
@@ -74,8 +75,11 @@ fn judge(history: &History, data: Vec<u8>, cut: usize, thorough: bool, what: &st
     let mut fs = Fs::open(&mut mem, disk.clone(), clock).unwrap_or_else(|e| panic!("{what}, cut at {cut}: {e:?}"));
     let found = snapshot(&mut fs);
     let matching = (first..=last).any(|i| history.states[i].1 == found);
-    assert!(matching, "{what}, cut at {cut}: none of the states {first} to {last}; to the last synced: {:?}",
-        difference(&found, &history.states[first].1));
+    assert!(
+        matching,
+        "{what}, cut at {cut}: none of the states {first} to {last}; to the last synced: {:?}",
+        difference(&found, &history.states[first].1)
+    );
     if thorough {
         images::check(&fs.close().unwrap().data(), false).unwrap_or_else(|e| panic!("{what}, cut at {cut}: {e}"));
     }
@@ -157,10 +161,15 @@ fn a_journal_written_by_e2fsprogs_is_replayed_as_e2fsck_replays_it() {
     std::fs::write(&blocks[1].0, clash).unwrap();
     for open in ["jo", "jo -c", "jo -c -v 2"] {
         let image = images::make(2_048, &[]);
-        let image = images::debugfs_write(&image, &format!(
-            "{open}\njw -b 1900-1904 {}\njw -b 1910 {}\njw -b 1920 {}\njw -r 1902\njc\n",
-            blocks[0].path(), blocks[1].path(), blocks[1].path(),
-        ));
+        let image = images::debugfs_write(
+            &image,
+            &format!(
+                "{open}\njw -b 1900-1904 {}\njw -b 1910 {}\njw -b 1920 {}\njw -r 1902\njc\n",
+                blocks[0].path(),
+                blocks[1].path(),
+                blocks[1].path(),
+            ),
+        );
         let disk = SharedDisk::new(image.clone());
         let mut mem = memory(256);
         drop(super::open(&mut mem, &disk));

@@ -45,7 +45,12 @@ fn files_put_in_by_mke2fs_can_be_read_changed_and_removed() {
     let link = fs.lookup(root, b"link").unwrap();
     assert_eq!((link.kind, read_all(&mut fs, link.id).unwrap()), (Kind::Symlink, b"bin/prog".to_vec()));
     let mut names = Vec::new();
-    let end = fs.readdir(bin, 0, &mut |e| { names.push(e.name.to_vec()); true }).unwrap();
+    let end = fs
+        .readdir(bin, 0, &mut |e| {
+            names.push(e.name.to_vec());
+            true
+        })
+        .unwrap();
     assert_eq!((names.len(), fs.readdir(bin, end, &mut |_| unreachable!())), (301, Ok(end)));
     fs.write(1, prog, 5_000, b"changed").unwrap();
     fs.unlink(2, root, b"link").unwrap();
@@ -214,8 +219,15 @@ fn a_disk_that_fails_gives_an_error_and_loses_nothing() {
 
 #[test]
 fn other_feature_sets_mount_too() {
-    for options in [&["-O", "^metadata_csum"][..], &["-O", "^metadata_csum,uninit_bg"], &["-O", "^64bit"], &["-I", "128"],
-        &["-O", "metadata_csum_seed"], &["-O", "^flex_bg,^dir_index", "-g", "2048"], &["-O", "^resize_inode"]] {
+    for options in [
+        &["-O", "^metadata_csum"][..],
+        &["-O", "^metadata_csum,uninit_bg"],
+        &["-O", "^64bit"],
+        &["-I", "128"],
+        &["-O", "metadata_csum_seed"],
+        &["-O", "^flex_bg,^dir_index", "-g", "2048"],
+        &["-O", "^resize_inode"],
+    ] {
         let (disk, mut mem) = (SharedDisk::new(images::make(6144, options)), memory(256));
         let mut fs = open(&mut mem, &disk);
         let root = fs.root().unwrap();

@@ -40,7 +40,9 @@ fn run(given: &Given) -> Verdict {
         let result = load(given, &copy.memory(), 0, short)?;
         holds("a cut file", matches!(result, Err(LoadError::Image(Some(found))) if found == defect))?;
     }
-    for (offset, length) in [(1, length), (PAGE_SIZE / 2, 64), (u64::MAX, 64), (0, u64::MAX), (1 << 52, 64), (0, length + PAGE_SIZE)] {
+    for (offset, length) in
+        [(1, length), (PAGE_SIZE / 2, 64), (u64::MAX, 64), (0, u64::MAX), (1 << 52, 64), (0, length + PAGE_SIZE)]
+    {
         holds("a range beyond the memory", load(given, &copy.memory(), offset, length)?.is_err())?;
     }
     Ok(())

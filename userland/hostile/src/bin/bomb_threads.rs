@@ -6,9 +6,9 @@ extern crate alloc;
 
 use hostile::check::{same, works};
 use hostile::{Given, Verdict, cpu, given, holds, refused};
+use libipc::SysError;
 use libipc::abi::{PAGE_SIZE, layout};
 use libipc::sys::{self, ThreadStart};
-use libipc::SysError;
 
 hostile::attack!(run);
 
@@ -17,7 +17,13 @@ fn run(given: &Given) -> Verdict {
     let account = works("an account", given.account.child(160))?;
     let process = works("a process", account.account().create_process(None, given::PRIORITY, "threads"))?;
     // The code that they run: this program's own.
-    works("load", process.process().load(given.image.memory(), 0, given.image.length()).map_err(|error| alloc::format!("{error:?}")))?;
+    works(
+        "load",
+        process
+            .process()
+            .load(given.image.memory(), 0, given.image.length())
+            .map_err(|error| alloc::format!("{error:?}")),
+    )?;
     // What they need to run at all is kept back until they are there.
     let reserve = works("a reserve", account.account().create_contiguous(8))?;
     let mut threads = 0;

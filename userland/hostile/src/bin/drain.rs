@@ -25,7 +25,12 @@ fn run(given: &Given) -> Verdict {
     for round in 0..3 {
         let account = works("an account", given.account.child(QUOTA))?;
         let process = works("a process", account.account().create_process(None, 0, "drain"))?;
-        let mut made = Made { account: account.account(), process: process.process(), things: Vec::with_capacity(16 << 10), count: 0 };
+        let mut made = Made {
+            account: account.account(),
+            process: process.process(),
+            things: Vec::with_capacity(16 << 10),
+            count: 0,
+        };
         let end = loop {
             if let Err(error) = made.make(given.argument(), &given.image) {
                 break error;
@@ -35,7 +40,10 @@ fn run(given: &Given) -> Verdict {
                 return Err(alloc::format!("{} made and no end", made.count));
             }
         };
-        holds("it was refused for want of memory, or at a limit", matches!(end, SysError::NoMemory | SysError::LimitReached))?;
+        holds(
+            "it was refused for want of memory, or at a limit",
+            matches!(end, SysError::NoMemory | SysError::LimitReached),
+        )?;
         holds("something was made", made.count > 1)?;
         let dry = works("status", account.account().status())?;
         holds("the account paid no more than it has", dry.used <= dry.limit)?;

@@ -19,9 +19,14 @@ fn run(given: &Given) -> Verdict {
         refused("call", SysError::BadArgument, send(Sysno::Call, plain.raw() | 1 << bit))?;
         refused("post", SysError::BadArgument, send(Sysno::Post, plain.raw() | 1 << bit))?;
     }
-    for tag in [plain.with_payload(1025), plain.with_payload(2047), plain.with_caps(5), plain.with_caps(7),
-        plain.with_leases(5), plain.with_leases(7)]
-    {
+    for tag in [
+        plain.with_payload(1025),
+        plain.with_payload(2047),
+        plain.with_caps(5),
+        plain.with_caps(7),
+        plain.with_leases(5),
+        plain.with_leases(7),
+    ] {
         refused("call", SysError::BadArgument, send(Sysno::Call, tag.raw()))?;
     }
     for tag in [plain.with_payload(1), plain.with_caps(1), plain.with_leases(1)] {

@@ -187,8 +187,13 @@ impl Worker {
         let number = match self.dice.below(4) {
             0 => self.dice.pick(&[Sysno::Duplicate, Sysno::Close, Sysno::Revoke, Sysno::Inspect]),
             1 => self.dice.pick(&[
-                Sysno::AccountCreate, Sysno::ProcessCreate, Sysno::MemoryCreate, Sysno::QueueCreate, Sysno::EventCreate,
-                Sysno::AccountDestroy, Sysno::Duplicate,
+                Sysno::AccountCreate,
+                Sysno::ProcessCreate,
+                Sysno::MemoryCreate,
+                Sysno::QueueCreate,
+                Sysno::EventCreate,
+                Sysno::AccountDestroy,
+                Sysno::Duplicate,
             ]),
             _ => self.dice.pick(Sysno::ALL),
         };
@@ -235,7 +240,11 @@ impl Worker {
         }
         let makes = matches!(
             step.number,
-            Sysno::Duplicate | Sysno::AccountCreate | Sysno::ProcessCreate | Sysno::MemoryCreate | Sysno::QueueCreate
+            Sysno::Duplicate
+                | Sysno::AccountCreate
+                | Sysno::ProcessCreate
+                | Sysno::MemoryCreate
+                | Sysno::QueueCreate
                 | Sysno::EventCreate
         );
         if makes && self.model.living() >= MOST {
@@ -259,7 +268,9 @@ impl Worker {
             None => {
                 let refused = [SysError::BadHandle, SysError::WrongKind, SysError::MissingRights];
                 match outcome {
-                    Err(error) if refused.contains(&error) => Err(format!("refused with {error:?}, and it has what it needs")),
+                    Err(error) if refused.contains(&error) => {
+                        Err(format!("refused with {error:?}, and it has what it needs"))
+                    }
                     _ => Ok(()),
                 }
             }
@@ -293,13 +304,18 @@ impl Worker {
             Some(_) => None,
         };
         // A process's event is a second handle, so is what pays for a thing of the machine; a message may carry some.
-        let more = matches!(step.number, Sysno::Call | Sysno::ProcessCreate | Sysno::MemoryPhysical | Sysno::IrqCreate | Sysno::PortsCreate);
+        let more = matches!(
+            step.number,
+            Sysno::Call | Sysno::ProcessCreate | Sysno::MemoryPhysical | Sysno::IrqCreate | Sysno::PortsCreate
+        );
         if error.is_none() && more { None } else { Some(error) }
     }
 
     /// What a call that was done has changed.
     fn follow(&mut self, step: &Step, made: Handle) {
-        let Some(first) = self.model.caps().iter().position(|cap| cap.alive && cap.handle == step.first) else { return };
+        let Some(first) = self.model.caps().iter().position(|cap| cap.alive && cap.handle == step.first) else {
+            return;
+        };
         let kind = match step.number {
             Sysno::Duplicate => {
                 return self.model.derive(made, first, Rights::from_bits_truncate(step.words[0] as u16));

@@ -24,7 +24,11 @@ fn run(given: &Given) -> Verdict {
             let left = all.difference(bit);
             let stronger = works("derive again", sys::duplicate(weak, Rights::all(), 0))?;
             same("derived", works("inspect", sys::inspect(stronger))?.rights, left)?;
-            same("sent", rights_there(&puppet, works("take", puppet.take(CapDescriptor::copy(weak, Rights::all())))?)?, left)?;
+            same(
+                "sent",
+                rights_there(&puppet, works("take", puppet.take(CapDescriptor::copy(weak, Rights::all())))?)?,
+                left,
+            )?;
             let every = CapDescriptor { handle: weak, rights: u64::MAX, badge: 0 };
             same("sent with every bit", rights_there(&puppet, works("take", puppet.take(every))?)?, left)?;
             let granted = works("grant", puppet.process().give(weak, Rights::all(), 0))?;

@@ -69,7 +69,8 @@ fn all_cases() -> impl Iterator<Item = Case> {
     let instruction = |list: &'static [hostile::cpu::Instruction], must, end| {
         list.iter().map(move |(name, _)| Case { program: "privileged", argument: name, must, end })
     };
-    let privileged = instruction(PRIVILEGED, "the instruction is a protection fault", End::Fault(FaultKind::Protection));
+    let privileged =
+        instruction(PRIVILEGED, "the instruction is a protection fault", End::Fault(FaultKind::Protection));
     let unknown = instruction(UNKNOWN, "the instruction does not exist", End::Fault(FaultKind::InvalidInstruction));
     let impossible = instruction(IMPOSSIBLE, "the instruction is a fault", End::AnyFault);
     CASES.iter().copied().chain(privileged).chain(unknown).chain(impossible)

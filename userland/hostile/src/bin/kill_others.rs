@@ -14,7 +14,11 @@ fn run(given: &Given) -> Verdict {
     let own = given.process.handle();
     refused("kill by its own handle", SysError::MissingRights, sys::process_kill(own, 1))?;
     refused("reset by its own handle", SysError::MissingRights, sys::process_reset(own))?;
-    refused("grant by its own handle", SysError::MissingRights, sys::process_grant(own, own, libipc::Rights::all(), 0))?;
+    refused(
+        "grant by its own handle",
+        SysError::MissingRights,
+        sys::process_grant(own, own, libipc::Rights::all(), 0),
+    )?;
     for handle in given.known() {
         let kind = works("inspect", sys::inspect(handle))?.kind;
         if kind != Kind::Process {

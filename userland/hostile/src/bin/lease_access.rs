@@ -7,8 +7,8 @@ extern crate alloc;
 use hostile::check::{same, works};
 use hostile::puppet::{BUFFER, ORDER, Order, PATTERN, Puppet};
 use hostile::{Given, Verdict, refused};
-use libipc::abi::{LeaseDescriptor, Sysno};
 use libipc::SysError;
+use libipc::abi::{LeaseDescriptor, Sysno};
 
 hostile::attack!(run);
 
@@ -19,14 +19,26 @@ fn run(given: &Given) -> Verdict {
     works("fill", mapping.write(0, &[0x11; 256]))?;
     let lend = |length, access| LeaseDescriptor { start: mapping.address() + 64, length, of: 0, access, index: 0 };
     let copy = |number: Sysno, index: u64, offset: u64, length: u64| Order {
-        rax: number as u64, rsi: index, r15: ORDER, words: [offset, BUFFER, length, 0], ..Order::default()
+        rax: number as u64,
+        rsi: index,
+        r15: ORDER,
+        words: [offset, BUFFER, length, 0],
+        ..Order::default()
     };
     let (read, write) = (Sysno::LeaseRead, Sysno::LeaseWrite);
     let bad = [
-        (lend(64, 1), copy(write, 0, 0, 8)), (lend(64, 2), copy(read, 0, 0, 8)), (lend(64, 0), copy(read, 0, 0, 8)),
-        (lend(64, 0), copy(write, 0, 0, 8)), (lend(64, 3), copy(read, 1, 0, 8)), (lend(64, 3), copy(read, 4, 0, 8)),
-        (lend(64, 3), copy(read, u64::MAX, 0, 8)), (lend(64, 3), copy(write, 0, 57, 8)), (lend(64, 3), copy(write, 0, 64, 1)),
-        (lend(64, 3), copy(read, 0, u64::MAX, 8)), (lend(64, 3), copy(write, 0, u64::MAX - 7, 8)), (lend(0, 3), copy(read, 0, 0, 1)),
+        (lend(64, 1), copy(write, 0, 0, 8)),
+        (lend(64, 2), copy(read, 0, 0, 8)),
+        (lend(64, 0), copy(read, 0, 0, 8)),
+        (lend(64, 0), copy(write, 0, 0, 8)),
+        (lend(64, 3), copy(read, 1, 0, 8)),
+        (lend(64, 3), copy(read, 4, 0, 8)),
+        (lend(64, 3), copy(read, u64::MAX, 0, 8)),
+        (lend(64, 3), copy(write, 0, 57, 8)),
+        (lend(64, 3), copy(write, 0, 64, 1)),
+        (lend(64, 3), copy(read, 0, u64::MAX, 8)),
+        (lend(64, 3), copy(write, 0, u64::MAX - 7, 8)),
+        (lend(0, 3), copy(read, 0, 0, 1)),
     ];
     for (lease, order) in bad {
         refused("a copy", SysError::BadLease, works("order", puppet.order_with(lease, order))?.result())?;

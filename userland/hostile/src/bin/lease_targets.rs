@@ -7,8 +7,8 @@ extern crate alloc;
 use hostile::check::works;
 use hostile::puppet::{ORDER, Order, Puppet};
 use hostile::{Given, Verdict, refused};
-use libipc::abi::{LeaseDescriptor, PAGE_SIZE, Sysno, layout};
 use libipc::SysError;
+use libipc::abi::{LeaseDescriptor, PAGE_SIZE, Sysno, layout};
 
 hostile::attack!(run);
 
@@ -18,11 +18,23 @@ fn run(given: &Given) -> Verdict {
     let mapping = works("map", memory.memory().map(true))?;
     let lease = LeaseDescriptor { start: mapping.address(), length: 4096, of: 0, access: 3, index: 0 };
     let order = |number: Sysno, address| Order {
-        rax: number as u64, r15: ORDER, words: [0, address, 64, 0], ..Order::default()
+        rax: number as u64,
+        r15: ORDER,
+        words: [0, address, 64, 0],
+        ..Order::default()
     };
     let nowhere = [
-        0, 1, layout::USER_END, layout::USER_END - 32, 0x0000_8000_0000_0000, 0xffff_8000_0000_0000,
-        0xffff_ffff_8010_0000, u64::MAX - 63, u64::MAX, layout::MAP_END - PAGE_SIZE, layout::THREAD_AREAS + PAGE_SIZE,
+        0,
+        1,
+        layout::USER_END,
+        layout::USER_END - 32,
+        0x0000_8000_0000_0000,
+        0xffff_8000_0000_0000,
+        0xffff_ffff_8010_0000,
+        u64::MAX - 63,
+        u64::MAX,
+        layout::MAP_END - PAGE_SIZE,
+        layout::THREAD_AREAS + PAGE_SIZE,
     ];
     // `u64::MAX` and the number before it are names of the puppet's own, so they are left out.
     for address in nowhere.into_iter().filter(|address| *address < u64::MAX - 1) {

@@ -19,9 +19,19 @@ fn run(given: &Given) -> Verdict {
     let (own, memory) = (given.process.handle(), memory.handle());
     let map = |address, first, pages| sys::memory_map(own, memory, address, first, pages, Rights::READ);
     for (address, pages) in [
-        (0, 1), (FREE + 1, 1), (FREE + 2048, 1), (FREE, 0), (layout::USER_END, 1), (layout::USER_END - PAGE_SIZE, 2),
-        (0x0000_8000_0000_0000, 1), (0xffff_8000_0000_0000, 1), (u64::MAX - 4095, 1), (u64::MAX - 4095, 2),
-        (FREE, u64::MAX), (FREE, 1 << 52), (FREE, u64::MAX / PAGE_SIZE + 2),
+        (0, 1),
+        (FREE + 1, 1),
+        (FREE + 2048, 1),
+        (FREE, 0),
+        (layout::USER_END, 1),
+        (layout::USER_END - PAGE_SIZE, 2),
+        (0x0000_8000_0000_0000, 1),
+        (0xffff_8000_0000_0000, 1),
+        (u64::MAX - 4095, 1),
+        (u64::MAX - 4095, 2),
+        (FREE, u64::MAX),
+        (FREE, 1 << 52),
+        (FREE, u64::MAX / PAGE_SIZE + 2),
     ] {
         refused(&alloc::format!("map {address:#x} {pages}"), SysError::BadAddress, map(address, 0, pages))?;
         refused(&alloc::format!("unmap {address:#x} {pages}"), SysError::BadAddress, unmap(own, address, pages))?;
@@ -32,7 +42,8 @@ fn run(given: &Given) -> Verdict {
     // Over what is mapped already: code, stack, the message page, a page of another mapping.
     let stack = raw::page() as u64 + layout::THREAD_AREA - PAGE_SIZE;
     works("map", map(FREE + PAGE_SIZE, 0, 2))?;
-    for address in [run as *const () as u64 & !4095, stack, raw::page() as u64, FREE + PAGE_SIZE, FREE + 2 * PAGE_SIZE] {
+    for address in [run as *const () as u64 & !4095, stack, raw::page() as u64, FREE + PAGE_SIZE, FREE + 2 * PAGE_SIZE]
+    {
         refused(&alloc::format!("over {address:#x}"), SysError::AddressInUse, map(address, 0, 1))?;
     }
     refused("around it", SysError::AddressInUse, map(FREE, 0, 4))?;

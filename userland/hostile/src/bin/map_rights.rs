@@ -24,7 +24,10 @@ fn run(given: &Given) -> Verdict {
             match have.contains(want) {
                 true => {
                     works("map", result)?;
-                    works("unmap", hostile::raw::request(libipc::abi::Sysno::MemoryUnmap, own, 0, [FREE, 1, 0, 0, 0, 0, 0, 0]))?;
+                    works(
+                        "unmap",
+                        hostile::raw::request(libipc::abi::Sysno::MemoryUnmap, own, 0, [FREE, 1, 0, 0, 0, 0, 0, 0]),
+                    )?;
                 }
                 false => refused("a right too many", SysError::MissingRights, result)?,
             }

@@ -22,10 +22,13 @@ fn run(given: &Given) -> Verdict {
     for round in 0..4 {
         let writer = given.start("writer", &[])?;
         works("wait", writer.wait())?;
-        let memory = works("memory", match round % 2 {
-            0 => given.account.create_memory(PAGES),
-            _ => given.account.create_contiguous(PAGES),
-        })?;
+        let memory = works(
+            "memory",
+            match round % 2 {
+                0 => given.account.create_memory(PAGES),
+                _ => given.account.create_contiguous(PAGES),
+            },
+        )?;
         let mapping = works("map", memory.memory().map(false))?;
         holds("what is got is zero", mapping.bytes().iter().all(|byte| *byte == 0))?;
     }

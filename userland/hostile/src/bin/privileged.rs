@@ -11,7 +11,9 @@ hostile::attack!(run);
 
 fn run(given: &Given) -> Verdict {
     let wanted = |(name, _): &&hostile::cpu::Instruction| *name == given.argument();
-    let Some((_, execute)) = PRIVILEGED.iter().chain(UNKNOWN).chain(IMPOSSIBLE).find(wanted) else { return Err("no such instruction".into()) };
+    let Some((_, execute)) = PRIVILEGED.iter().chain(UNKNOWN).chain(IMPOSSIBLE).find(wanted) else {
+        return Err("no such instruction".into());
+    };
     execute();
     Err("it was not stopped".into())
 }

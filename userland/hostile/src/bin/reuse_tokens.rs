@@ -13,7 +13,8 @@ use libipc::{Rights, SysError, sys};
 hostile::attack!(run);
 
 fn run(given: &Given) -> Verdict {
-    let (queue, other) = (works("a queue", given.account.create_queue(1))?, works("a queue", given.account.create_queue(1))?);
+    let (queue, other) =
+        (works("a queue", given.account.create_queue(1))?, works("a queue", given.account.create_queue(1))?);
     let caller = Puppet::start(given)?;
     let there = works("give", caller.take(CapDescriptor::copy(queue.handle(), Rights::SEND)))?;
     let call = Order { rsi: Tag::new(5, 6).raw(), ..Order::new(Sysno::Call, there) };

@@ -20,7 +20,8 @@ fn run(given: &Given) -> Verdict {
     let (one, two) = (Puppet::start(given)?, Puppet::start(given)?);
     let top = works("derive", root.derive(Rights::all(), 0))?;
     let sent = works("send", one.take(CapDescriptor::copy(top.handle(), Rights::all())))?;
-    let derived = works("derive there", one.request(Sysno::Duplicate, sent, 0, [u64::from(Rights::all().bits()), 0, 0, 0]))?;
+    let derived =
+        works("derive there", one.request(Sysno::Duplicate, sent, 0, [u64::from(Rights::all().bits()), 0, 0, 0]))?;
     let derived = libipc::Handle::from_raw(derived.words[0]);
     let granted = works("grant", two.process().give(top.handle(), Rights::all(), 0))?;
     for (puppet, handle) in [(&one, sent), (&one, derived), (&two, granted)] {
@@ -35,7 +36,10 @@ fn run(given: &Given) -> Verdict {
     let queue = works("a queue", given.account.create_queue(1))?;
     let send = works("give", one.take(CapDescriptor::copy(queue.handle(), Rights::SEND)))?;
     let lent = works("send", one.take(CapDescriptor::copy(top.handle(), Rights::all())))?;
-    works("begin", one.begin(Order { rsi: Tag::new(5, 6).raw(), words: [lent.raw(), 0, 0, 0], ..Order::new(Sysno::Call, send) }))?;
+    works(
+        "begin",
+        one.begin(Order { rsi: Tag::new(5, 6).raw(), words: [lent.raw(), 0, 0, 0], ..Order::new(Sysno::Call, send) }),
+    )?;
     works("revoke", top.revoke())?;
     let call = works("receive", sys::recv(queue.handle(), None))?;
     works("reply", sys::reply(call.id, Message::default()))?;

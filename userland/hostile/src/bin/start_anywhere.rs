@@ -7,9 +7,9 @@ extern crate alloc;
 use hostile::check::works;
 use hostile::puppet::Puppet;
 use hostile::{Given, Verdict, cpu, refused};
+use libipc::SysError;
 use libipc::abi::{PAGE_SIZE, layout};
 use libipc::sys::ThreadStart;
-use libipc::SysError;
 
 hostile::attack!(run);
 
@@ -17,7 +17,8 @@ fn run(given: &Given) -> Verdict {
     let puppet = Puppet::start(given)?;
     let free = layout::THREAD_AREAS + 4 * layout::THREAD_AREA;
     let good = ThreadStart { entry: cpu::spin as *const () as u64, stack: free, page: free, argument: 0, priority: 0 };
-    let outside = [0, layout::USER_START - 1, layout::USER_END + 1, 0x0000_8000_0000_0000, 0xffff_8000_0000_0000, u64::MAX];
+    let outside =
+        [0, layout::USER_START - 1, layout::USER_END + 1, 0x0000_8000_0000_0000, 0xffff_8000_0000_0000, u64::MAX];
     let start = |start| puppet.process().start(start);
     for address in outside {
         refused("entry", SysError::BadAddress, start(ThreadStart { entry: address, ..good }))?;
@@ -27,7 +28,11 @@ fn run(given: &Given) -> Verdict {
     for page in [free + 1, free + 8, free + 4095, layout::USER_END] {
         refused("page", SysError::BadAddress, start(ThreadStart { page, ..good }))?;
     }
-    for page in [layout::THREAD_AREAS, cpu::spin as *const () as u64 & !4095, layout::THREAD_AREAS + layout::THREAD_AREA - PAGE_SIZE] {
+    for page in [
+        layout::THREAD_AREAS,
+        cpu::spin as *const () as u64 & !4095,
+        layout::THREAD_AREAS + layout::THREAD_AREA - PAGE_SIZE,
+    ] {
         refused("a page in use", SysError::AddressInUse, start(ThreadStart { page, ..good }))?;
     }
     for priority in [9, 31, 32, 255] {
@@ -36,5 +41,9 @@ fn run(given: &Given) -> Verdict {
     let _thread = works("a good one", start(good))?;
     refused("the same page again", SysError::AddressInUse, start(good))?;
     works("kill", puppet.child.kill())?;
-    refused("a thread for the dead", SysError::BadState, start(ThreadStart { page: free + layout::THREAD_AREA, ..good }))
+    refused(
+        "a thread for the dead",
+        SysError::BadState,
+        start(ThreadStart { page: free + layout::THREAD_AREA, ..good }),
+    )
 }

@@ -28,7 +28,10 @@ fn run(given: &Given) -> Verdict {
         let (rax, found) = cpu::call_with_secret(secret, Sysno::Yield as u64, 0, 0, 0);
         works("yield", SysError::check(rax))?;
         let words = (found.mxcsr, found.control);
-        hostile::holds("control words after a yield", words == OWN || words == (Vectors::CLEAR.mxcsr, Vectors::CLEAR.control))?;
+        hostile::holds(
+            "control words after a yield",
+            words == OWN || words == (Vectors::CLEAR.mxcsr, Vectors::CLEAR.control),
+        )?;
         let foreign = found.registers.iter().flatten().any(|word| *word != 0 && *word != secret);
         hostile::holds("no foreign word after a yield", !foreign)?;
     }

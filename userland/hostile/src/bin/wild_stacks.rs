@@ -10,7 +10,17 @@ use hostile::{Given, Verdict, cpu};
 hostile::attack!(run);
 
 fn run(_: &Given) -> Verdict {
-    for stack in [0, 1, 8, 0x7fff_ffff_ffff, 0x8000_0000_0000, 0xffff_8000_0000_0000, 0xffff_ffff_8010_0000, u64::MAX, u64::MAX - 7] {
+    for stack in [
+        0,
+        1,
+        8,
+        0x7fff_ffff_ffff,
+        0x8000_0000_0000,
+        0xffff_8000_0000_0000,
+        0xffff_ffff_8010_0000,
+        u64::MAX,
+        u64::MAX - 7,
+    ] {
         for _ in 0..50 {
             same("the clock", cpu::clock_on_stack(stack), 0)?;
         }
