@@ -7,7 +7,7 @@
 
 use crate::kernel::Kernel;
 use crate::machine::Machine;
-use crate::mm::{Frame, FrameKind, Object, Pool, Ref, SlabList};
+use crate::mm::{Frame, FrameKind, Mm, Object, Pool, Ref, SlabList};
 use abi::{AccountStatus, KindUsage, SysError};
 
 /// Most accounts above an account, so that a walk to the root is short.
@@ -153,14 +153,14 @@ impl Account {
 
 /// A type whose objects accounts pay for: which pool and which slab list they are in.
 pub(crate) trait Paid<M: Machine>: Object {
-    fn pool(kernel: &mut Kernel<M>) -> &mut Pool<Self>;
+    fn pool(kernel: &mut Kernel<M>) -> (&mut Pool<Self>, &mut Mm);
     fn slabs(account: &mut Account) -> &mut SlabList;
 }
 
 macro_rules! paid {
     ($($type:ty, $pool:ident;)*) => {$(
         impl<M: Machine> Paid<M> for $type {
-            fn pool(kernel: &mut Kernel<M>) -> &mut Pool<Self> { &mut kernel.$pool }
+            fn pool(kernel: &mut Kernel<M>) -> (&mut Pool<Self>, &mut Mm) { (&mut kernel.$pool, &mut kernel.mm) }
             fn slabs(account: &mut Account) -> &mut SlabList { &mut account.slabs.$pool }
         }
     )*};
@@ -184,21 +184,31 @@ impl<M: Machine> Kernel<M> {
         let mut list = *T::slabs(&mut self.accounts[account]);
         if list.needs_page() {
             self.accounts[account].charge(Purpose::Objects, 1)?;
-            let Some(frame) = self.mm.take_dirty(T::FRAME) else {
+            if !self.add_slab_page::<T>(&mut list) {
                 self.accounts[account].refund(Purpose::Objects, 1);
                 return Err(SysError::NoMemory);
-            };
-            T::pool(self).add_page(&mut list, frame);
+            }
         }
-        let name = T::pool(self).insert(&mut list, value).ok_or(SysError::NoMemory);
+        let name = T::pool(self).0.insert(&mut list, value).ok_or(SysError::NoMemory);
         *T::slabs(&mut self.accounts[account]) = list;
         name
+    }
+
+    /// Adds a slab page that is paid for; whether there was a frame, and room in the window.
+    fn add_slab_page<T: Paid<M>>(&mut self, list: &mut SlabList) -> bool {
+        let (pool, mm) = T::pool(self);
+        let Some(frame) = mm.take_dirty(T::FRAME) else { return false };
+        let added = pool.add_page(mm, list, frame);
+        if added.is_none() {
+            mm.release(frame);
+        }
+        added.is_some()
     }
 
     /// Destroys an object that `account` paid for; nothing refers to it any more.
     pub(crate) fn destroy<T: Paid<M>>(&mut self, account: Ref<Account>, name: Ref<T>) {
         let mut list = *T::slabs(&mut self.accounts[account]);
-        let empty = T::pool(self).remove(&mut list, name);
+        let empty = T::pool(self).0.remove(&mut list, name);
         *T::slabs(&mut self.accounts[account]) = list;
         if let Some(frame) = empty {
             self.mm.release(frame);

@@ -82,9 +82,9 @@ impl<M: Machine> Kernel<M> {
     pub fn new(machine: M, boot: &BootInfo, direct: DirectMap) -> Result<Kernel<M>, BootError> {
         let kill_points =
             KillPoints::parse(&boot.cmdline).map_err(|word| BootError::BadWord(word.chars().take(16).collect()))?;
-        let mm = Mm::new(direct, &boot.free, boot.archive).ok_or(BootError::NoRam)?;
+        let mut mm = Mm::new(direct, &boot.free, boot.archive).ok_or(BootError::NoRam)?;
+        mm.open_window(boot.kernel_root).ok_or(BootError::NoRam)?;
         let mut accounts = Pool::new(&mm);
-        let mut mm = mm;
         let root = Self::root_account(&mut mm, &mut accounts)?;
         let now = machine.ticks();
         let mut kernel = Kernel {
@@ -132,7 +132,7 @@ impl<M: Machine> Kernel<M> {
     fn root_account(mm: &mut Mm, accounts: &mut Pool<Account>) -> Result<Ref<Account>, BootError> {
         let mut list = Default::default();
         let frame = mm.take_dirty(Account::FRAME).ok_or(BootError::NoRam)?;
-        accounts.add_page(&mut list, frame);
+        accounts.add_page(mm, &mut list, frame).ok_or(BootError::NoRam)?;
         let root = accounts.insert(&mut list, Account::new(mm.total_frames(), None)).ok_or(BootError::NoRam)?;
         accounts[root].slabs.accounts = list;
         accounts[root].charge(Purpose::Objects, 1)?;

@@ -90,8 +90,9 @@ impl Cap {
 /// The table of a process.
 #[derive(Clone, Copy, Default)]
 pub struct CapTable {
-    first: Option<Frame>,
-    /// From the second page on: a page of frame numbers.
+    /// First slot of the first page.
+    first: Option<SlotRef>,
+    /// From the second page on: a page of the first slots of all of them.
     directory: Option<Frame>,
     pages: u32,
     /// Index of the first empty slot, 0 for none.
@@ -110,12 +111,12 @@ impl CapTable {
         if page >= self.pages {
             return None;
         }
-        let frame = if page == 0 {
+        let first = if page == 0 {
             self.first?
         } else {
-            Frame((mm.word(self.directory?, page as usize / 2) >> (32 * (page % 2))) as u32)
+            SlotRef::from_raw((mm.word(self.directory?, page as usize / 2) >> (32 * (page % 2))) as u32)?
         };
-        Some(SlotRef::of(frame, index % SLOTS_PER_PAGE))
+        Some(first.sibling(index))
     }
 
     /// Number of pages of slots.
@@ -180,22 +181,26 @@ impl<M: Machine> Kernel<M> {
             self.processes[process].caps_table = table;
         }
         let frame = self.buy(account, FrameKind::CapTable, Purpose::CapTables)?;
+        let Some(first) = self.slots.add_page(&mut self.mm, frame) else {
+            self.sell(account, frame, Purpose::CapTables);
+            return Err(SysError::NoMemory);
+        };
         let page = table.pages;
         match table.directory {
-            None => table.first = Some(frame),
+            None => table.first = Some(first),
             Some(directory) => {
                 let (word, shift) = (page as usize / 2, 32 * (page % 2));
                 let old = self.mm.word(directory, word);
-                self.mm.set_word(directory, word, old | (frame.0 as u64) << shift);
+                self.mm.set_word(directory, word, old | u64::from(first.raw()) << shift);
             }
         }
         for n in (1..SLOTS_PER_PAGE).rev() {
-            let slot = &mut self.slots[SlotRef::of(frame, n)];
+            let slot = &mut self.slots[first.sibling(n)];
             (slot.generation, slot.child) = (1, table.free);
             table.free = page * SLOTS_PER_PAGE + n;
         }
         // The header says whose page this is, and which.
-        let header = &mut self.slots[SlotRef::of(frame, 0)];
+        let header = &mut self.slots[first];
         (header.object, header.badge) = (process.raw(), page.into());
         table.pages += 1;
         self.processes[process].caps_table = table;
@@ -358,7 +363,7 @@ impl<M: Machine> Kernel<M> {
         if let Some(next) = SlotRef::from_raw(next) {
             self.slots[next].prev = prev;
         }
-        let header = SlotRef::of(slot.frame(), 0);
+        let header = slot.sibling(0);
         let Slot { object: owner, badge: page, .. } = self.slots[header];
         let process = Ref::<Process>::from_raw(owner).expect("a page of slots has an owner");
         let table = &mut self.processes[process].caps_table;
@@ -466,7 +471,8 @@ impl<M: Machine> Kernel<M> {
         let table = core::mem::take(&mut self.processes[process].caps_table);
         for page in (0..table.pages).rev() {
             let slot = self.slot_at(&table, page * SLOTS_PER_PAGE).expect("the page is in the table");
-            self.sell(account, slot.frame(), Purpose::CapTables);
+            let frame = self.slots.remove_page(slot);
+            self.sell(account, frame, Purpose::CapTables);
         }
         if let Some(directory) = table.directory {
             self.sell(account, directory, Purpose::CapTables);

@@ -43,6 +43,8 @@ pub enum FrameKind {
     Words = 5,
     /// The boot archive: contents that are never freed.
     Archive = 6,
+    /// A page table of the object window, in use or set aside: the kernel's own.
+    Window = 7,
     /// Objects of the pool for accounts; the following kinds are those of the other pools.
     Account = 16,
     /// See `Account`.
@@ -85,7 +87,9 @@ pub struct Mm {
     /// Set bits are free frames.
     free: [&'static mut [u64]; LEVELS],
     free_count: u64,
-    total: u64,
+    pub(super) total: u64,
+    #[cfg(target_os = "none")]
+    pub(super) spare: super::window::Spare,
 }
 
 impl Mm {
@@ -117,7 +121,15 @@ impl Mm {
             (free, core::slice::from_raw_parts_mut(at as *mut u8, frames))
         };
         let table = PhysRange { start: home.start, end: home.start + bytes as u64 };
-        let mut mm = Mm { direct, kinds, free, free_count: 0, total: 0 };
+        let mut mm = Mm {
+            direct,
+            kinds,
+            free,
+            free_count: 0,
+            total: 0,
+            #[cfg(target_os = "none")]
+            spare: super::window::Spare::NONE,
+        };
         for range in ranges {
             for number in range.start / PAGE_SIZE..range.end / PAGE_SIZE {
                 if !(table.start / PAGE_SIZE..table.end / PAGE_SIZE).contains(&number) && number != 0 {
@@ -232,18 +244,8 @@ impl Mm {
     }
 
     /// Frames in the table, managed or not.
-    pub(super) fn kind_count(&self) -> u32 {
-        self.kinds.len() as u32
-    }
-
-    /// The same, for who looks at every frame.
     pub(crate) fn frames(&self) -> u32 {
-        self.kind_count()
-    }
-
-    /// Where the kinds are, for [`super::Pool`].
-    pub(super) fn kinds(&self) -> *const u8 {
-        self.kinds.as_ptr()
+        self.kinds.len() as u32
     }
 
     /// The frame at a physical address, if it holds bytes that programs may have mapped. Devices may lie beyond the

@@ -1,12 +1,13 @@
-//! Pools: objects of one type in frames of one kind, named by [`Ref`].
+//! Pools: objects of one type in slab pages, named by [`Ref`].
 //!
 //! Invariants:
-//! 1. A frame of kind `T::FRAME` holds a slab header and initialised values of `T`, from its first to its last moment
-//!    in that kind. So a stale `Ref<T>` reaches a valid (if dead) `T` or stops the kernel, never another type.
+//! 1. A mapped page of the window's part for `T` holds a slab header and initialised values of `T`. So a stale `Ref<T>`
+//!    reaches a valid (if dead) `T` or stops the kernel, never another type.
 //! 2. A slab page belongs to one [`SlabList`] (an account's), which has paid for it.
 //! 3. There is one pool per type and kernel, so its borrow is the borrow of all objects of the type.
 
-use super::{DirectMap, Frame, FrameKind, Mm};
+use super::window::Window;
+use super::{Frame, FrameKind, Mm};
 use core::marker::PhantomData;
 use core::num::NonZeroU32;
 use core::ops::{Index, IndexMut};
@@ -19,7 +20,7 @@ pub trait Object: Sized {
     fn vacant() -> Self;
 }
 
-/// Names an object of a pool: its physical address in units of 64 bytes.
+/// Names an object of a pool: the low half of its address in the window.
 #[repr(transparent)]
 pub struct Ref<T>(NonZeroU32, PhantomData<fn() -> T>);
 
@@ -39,7 +40,7 @@ impl<T> PartialEq for Ref<T> {
 impl<T> Eq for Ref<T> {}
 impl<T> core::fmt::Debug for Ref<T> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{}@{:x}", core::any::type_name::<T>().rsplit(':').next().unwrap_or("?"), self.0.get() << 6)
+        write!(f, "{}@{:x}", core::any::type_name::<T>().rsplit(':').next().unwrap_or("?"), self.0)
     }
 }
 
@@ -54,21 +55,25 @@ impl<T> Ref<T> {
     pub fn from_raw(raw: u32) -> Option<Ref<T>> {
         Some(Ref(NonZeroU32::new(raw)?, PhantomData))
     }
-    #[inline]
-    fn frame(self) -> Frame {
-        Frame(self.0.get() >> 6)
+    /// The object `offset` bytes into a page.
+    fn of(page: Page, offset: usize) -> Ref<T> {
+        Ref(page.0 | offset as u32, PhantomData)
     }
-    fn of(frame: Frame, offset: usize) -> Ref<T> {
-        let raw = frame.0 << 6 | (offset / 64) as u32;
-        Ref(NonZeroU32::new(raw).expect("frame 0 is never managed"), PhantomData)
+    /// The slab page that it is in.
+    fn page(self) -> Page {
+        Page(NonZeroU32::new(self.0.get() & !0xfff).expect("the window does not begin at 0"))
     }
 }
+
+/// A slab page: the low half of its address in the window.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Page(NonZeroU32);
 
 /// At the start of each slab page.
 #[repr(C)]
 struct Slab {
-    next: Option<Frame>,
-    prev: Option<Frame>,
+    next: Option<Page>,
+    prev: Option<Page>,
     /// Bit n is set when slot n holds an object.
     used: u64,
 }
@@ -78,8 +83,8 @@ const HEADER: usize = 64;
 /// The slab pages of one type in one account, and what they cost.
 #[derive(Clone, Copy, Default)]
 pub struct SlabList {
-    partial: Option<Frame>,
-    full: Option<Frame>,
+    partial: Option<Page>,
+    full: Option<Page>,
     /// Pages paid for.
     pub pages: u32,
     /// Objects in them.
@@ -95,9 +100,7 @@ impl SlabList {
 
 /// All objects of type `T`.
 pub struct Pool<T> {
-    direct: DirectMap,
-    kinds: *const u8,
-    limit: u32,
+    window: Window,
     _objects: PhantomData<T>,
 }
 
@@ -110,59 +113,51 @@ impl<T: Object> Pool<T> {
     /// The pool of `T` in this memory.
     pub fn new(mm: &Mm) -> Pool<T> {
         const { assert!(Self::PER_PAGE > 0 && Self::PER_PAGE <= 64 && align_of::<T>() <= 64) };
-        Pool { direct: mm.direct, kinds: mm.kinds(), limit: mm.kind_count(), _objects: PhantomData }
-    }
-
-    #[inline(always)]
-    fn check(&self, frame: Frame) {
-        // SAFETY: `kinds` points to `limit` bytes that live for ever and are written only through `Mm`, which no code
-        //         borrows while this reads one byte.
-        let ok = frame.0 < self.limit && unsafe { *self.kinds.add(frame.0 as usize) } == T::FRAME as u8;
-        if !ok {
-            stale::<T>(frame);
-        }
+        Pool { window: Window::new(T::FRAME, mm), _objects: PhantomData }
     }
 
     #[inline(always)]
     fn slot(&self, name: Ref<T>) -> *mut T {
-        self.check(name.frame());
-        self.direct.address((name.0.get() as u64) << 6) as *mut T
+        self.window.address(name.0.get()) as *mut T
     }
 
-    fn slab(&mut self, frame: Frame) -> &mut Slab {
-        self.check(frame);
-        // SAFETY: 1. The frame is a slab page of this pool (checked), whose first 64 bytes are a `Slab`.
+    fn slab(&mut self, page: Page) -> &mut Slab {
+        // SAFETY: 1. Pages are made by `add_page` alone: it is in the window's part for `T`, and where it is mapped, its
+        //            first 64 bytes are a `Slab`; where it is not, the access faults and the kernel stops.
         //         2. Objects lie behind the header, so no `&T` overlaps it; `&mut self` makes this the only one.
-        unsafe { &mut *(self.direct.address(frame.address()) as *mut Slab) }
+        unsafe { &mut *(self.window.address(page.0.get()) as *mut Slab) }
     }
 
-    /// Turns `frame` (of kind `T::FRAME`, just taken) into an empty slab page of `list`.
-    pub fn add_page(&mut self, list: &mut SlabList, frame: Frame) {
-        self.check(frame);
-        let start = self.direct.address(frame.address());
+    /// Turns `frame` (of kind `T::FRAME`, just taken) into an empty slab page of `list`. `None`, and nothing is changed,
+    /// when there is no room in the window.
+    pub fn add_page(&mut self, mm: &mut Mm, list: &mut SlabList, frame: Frame) -> Option<()> {
+        assert!(mm.is(frame, T::FRAME));
+        let page = Page(NonZeroU32::new(self.window.map(mm, frame)?)?);
+        let start = self.window.address(page.0.get());
         for n in 0..Self::PER_PAGE {
-            // SAFETY: the slot lies in the page behind the header, aligned to 64; the page was just taken, so nothing
+            // SAFETY: the slot lies in the page behind the header, aligned to 64; the page was just mapped, so nothing
             //         refers to it, and `write` drops nothing.
             unsafe { ((start + HEADER + n * Self::STRIDE) as *mut T).write(T::vacant()) }
         }
         // SAFETY: as above, for the header.
         unsafe { (start as *mut Slab).write(Slab { next: None, prev: None, used: 0 }) }
-        self.link(&mut list.partial, frame);
+        self.link(&mut list.partial, page);
         list.pages += 1;
+        Some(())
     }
 
-    fn link(&mut self, head: &mut Option<Frame>, frame: Frame) {
+    fn link(&mut self, head: &mut Option<Page>, page: Page) {
         let next = *head;
-        let slab = self.slab(frame);
+        let slab = self.slab(page);
         (slab.next, slab.prev) = (next, None);
         if let Some(next) = next {
-            self.slab(next).prev = Some(frame);
+            self.slab(next).prev = Some(page);
         }
-        *head = Some(frame);
+        *head = Some(page);
     }
 
-    fn unlink(&mut self, head: &mut Option<Frame>, frame: Frame) {
-        let (next, prev) = (self.slab(frame).next, self.slab(frame).prev);
+    fn unlink(&mut self, head: &mut Option<Page>, page: Page) {
+        let (next, prev) = (self.slab(page).next, self.slab(page).prev);
         match prev {
             Some(prev) => self.slab(prev).next = next,
             None => *head = next,
@@ -174,25 +169,25 @@ impl<T: Object> Pool<T> {
 
     /// Puts `value` into a free slot of `list`. `None` if it needs a page first.
     pub fn insert(&mut self, list: &mut SlabList, value: T) -> Option<Ref<T>> {
-        let frame = list.partial?;
-        let slab = self.slab(frame);
+        let page = list.partial?;
+        let slab = self.slab(page);
         let n = (!slab.used).trailing_zeros() as usize;
         slab.used |= 1 << n;
         if slab.used == Self::ALL {
-            self.unlink(&mut list.partial, frame);
-            self.link(&mut list.full, frame);
+            self.unlink(&mut list.partial, page);
+            self.link(&mut list.full, page);
         }
         list.objects += 1;
-        let name = Ref::of(frame, HEADER + n * Self::STRIDE);
+        let name = Ref::of(page, HEADER + n * Self::STRIDE);
         self[name] = value;
         Some(name)
     }
 
-    /// Takes an object out. Returns the slab page if it is empty now; it is no longer `list`'s.
+    /// Takes an object out. Returns the frame of its slab page if that is empty now, and no longer `list`'s.
     pub fn remove(&mut self, list: &mut SlabList, name: Ref<T>) -> Option<Frame> {
-        let frame = name.frame();
+        let page = name.page();
         let n = Self::place(name);
-        let slab = self.slab(frame);
+        let slab = self.slab(page);
         assert!(slab.used & 1 << n != 0, "{name:?} removed twice");
         let was_full = slab.used == Self::ALL;
         slab.used &= !(1 << n);
@@ -200,15 +195,15 @@ impl<T: Object> Pool<T> {
         self[name] = T::vacant();
         list.objects -= 1;
         if was_full {
-            self.unlink(&mut list.full, frame);
-            self.link(&mut list.partial, frame);
+            self.unlink(&mut list.full, page);
+            self.link(&mut list.partial, page);
         }
         if !empty {
             return None;
         }
-        self.unlink(&mut list.partial, frame);
+        self.unlink(&mut list.partial, page);
         list.pages -= 1;
-        Some(frame)
+        Some(self.window.unmap(page.0.get()))
     }
 
     /// Two different objects at once; `None` if they are the same.
@@ -224,44 +219,44 @@ impl<T: Object> Pool<T> {
 
     /// Some object of `list`, `None` if it has none.
     pub fn any(&mut self, list: &SlabList) -> Option<Ref<T>> {
-        let frame = list.full.or(list.partial)?;
-        let n = self.slab(frame).used.trailing_zeros() as usize;
-        (n < Self::PER_PAGE).then(|| Ref::of(frame, HEADER + n * Self::STRIDE))
+        let page = list.full.or(list.partial)?;
+        let n = self.slab(page).used.trailing_zeros() as usize;
+        (n < Self::PER_PAGE).then(|| Ref::of(page, HEADER + n * Self::STRIDE))
     }
 
     /// The object of `list` that `for_each` visits after `name`; the first one after `None`.
     pub fn after(&mut self, list: &SlabList, name: Option<Ref<T>>) -> Option<Ref<T>> {
         let mut at = match name {
-            Some(name) => Some((name.frame(), Self::place(name) as u32 + 1)),
-            None => list.full.or(list.partial).map(|frame| (frame, 0)),
+            Some(name) => Some((name.page(), Self::place(name) as u32 + 1)),
+            None => list.full.or(list.partial).map(|page| (page, 0)),
         };
-        while let Some((frame, from)) = at {
-            let Slab { next, used, .. } = *self.slab(frame);
+        while let Some((page, from)) = at {
+            let Slab { next, used, .. } = *self.slab(page);
             let rest = used.checked_shr(from).unwrap_or(0);
             if rest != 0 {
-                return Some(Ref::of(frame, HEADER + (from + rest.trailing_zeros()) as usize * Self::STRIDE));
+                return Some(Ref::of(page, HEADER + (from + rest.trailing_zeros()) as usize * Self::STRIDE));
             }
             let behind_full = if used == Self::ALL { list.partial } else { None };
-            at = next.or(behind_full).map(|frame| (frame, 0));
+            at = next.or(behind_full).map(|page| (page, 0));
         }
         None
     }
 
     /// The place of an object in its page.
     fn place(name: Ref<T>) -> usize {
-        ((name.0.get() & 63) as usize * 64 - HEADER) / Self::STRIDE
+        ((name.0.get() & 0xfff) as usize - HEADER) / Self::STRIDE
     }
 
     /// Calls `visit` with every object of `list`.
     pub fn for_each(&mut self, list: &SlabList, mut visit: impl FnMut(Ref<T>, &mut T)) {
         for head in [list.full, list.partial] {
             let mut next = head;
-            while let Some(frame) = next {
-                let slab = self.slab(frame);
+            while let Some(page) = next {
+                let slab = self.slab(page);
                 next = slab.next;
                 let used = slab.used;
                 for n in (0..Self::PER_PAGE).filter(|n| used & 1 << n != 0) {
-                    let name = Ref::of(frame, HEADER + n * Self::STRIDE);
+                    let name = Ref::of(page, HEADER + n * Self::STRIDE);
                     visit(name, &mut self[name]);
                 }
             }
@@ -273,9 +268,10 @@ impl<T: Object> Index<Ref<T>> for Pool<T> {
     type Output = T;
     #[inline(always)]
     fn index(&self, name: Ref<T>) -> &T {
-        // SAFETY: 1. The frame is of this pool's kind (checked in `slot`), so the address lies in the direct map.
-        //         2. Names are made by `Ref::of` alone (or come back from `raw`), so the offset is that of a slot; and
-        //            by invariant 1 every slot of the page holds an initialised `T`.
+        // SAFETY: 1. The name lies in the window's part for `T`: names are made by `Ref::of` alone (or come back from
+        //            `raw`, whose callers go by the kind in the capability). Where its page is mapped, it is a slab
+        //            page of `T` (window invariant 1); where it is not, the access faults, and the kernel stops.
+        //         2. Its offset is that of a slot, and by invariant 1 every slot of the page holds an initialised `T`.
         //         3. `&self` borrows every object of the type (invariant 3), so no `&mut T` lives.
         unsafe { &*self.slot(name) }
     }
@@ -287,12 +283,6 @@ impl<T: Object> IndexMut<Ref<T>> for Pool<T> {
         // SAFETY: as `index`; `&mut self` makes it the only reference.
         unsafe { &mut *self.slot(name) }
     }
-}
-
-#[cold]
-#[inline(never)]
-fn stale<T>(frame: Frame) -> ! {
-    panic!("{frame:?} holds no {}", core::any::type_name::<T>())
 }
 
 #[cfg(test)]
@@ -311,14 +301,15 @@ mod tests {
 
     fn world() -> (Mm, Pool<Thing>, SlabList) {
         let ranges = [PhysRange { start: 0x1000, end: 0x40000 }];
-        let mm = Mm::new(DirectMap::buffer(0x40000), &ranges, PhysRange::default()).unwrap();
+        let mm = Mm::new(crate::mm::DirectMap::buffer(0x40000), &ranges, PhysRange::default()).unwrap();
         let pool = Pool::new(&mm);
         (mm, pool, SlabList::default())
     }
 
     fn put(mm: &mut Mm, pool: &mut Pool<Thing>, list: &mut SlabList, value: u64) -> Ref<Thing> {
         if list.needs_page() {
-            pool.add_page(list, mm.take_dirty(Thing::FRAME).unwrap());
+            let frame = mm.take_dirty(Thing::FRAME).unwrap();
+            pool.add_page(mm, list, frame).unwrap();
         }
         pool.insert(list, Thing(value, [0; 300])).unwrap()
     }
@@ -344,8 +335,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "holds no")]
-    fn a_stale_name_of_a_retyped_frame_stops_the_kernel() {
+    #[should_panic(expected = "in no page of the window")]
+    fn a_stale_name_in_a_page_that_is_gone_stops_the_kernel() {
         let (mut mm, mut pool, mut list) = world();
         let name = put(&mut mm, &mut pool, &mut list, 1);
         let frame = pool.remove(&mut list, name).unwrap();

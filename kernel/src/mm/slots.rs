@@ -1,25 +1,31 @@
-//! Pages of capability slots, by physical address.
+//! Pages of capability slots, in their part of the window.
 
-use super::{DirectMap, Frame, FrameKind, Mm};
+use super::window::{self, Window};
+use super::{Frame, FrameKind, Mm};
 use crate::cap::Slot;
 use core::num::NonZeroU32;
 use core::ops::{Index, IndexMut};
 
 /// Slots in a page. The first one is the page's header and never holds a capability.
 pub const SLOTS_PER_PAGE: u32 = 128;
+/// Bytes of a slot.
+const SIZE: u32 = 32;
 
-/// Names a slot: its physical address in units of 32 bytes. Bit 31 is free for the tree's own use, so slots lie in the
-/// first 64 GiB.
+/// Names a slot: its number in the window's part, in which slot 0 of page 0 has number [`SLOTS_PER_PAGE`]. Bit 31 is free
+/// for the tree's own use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct SlotRef(NonZeroU32);
 
+/// Low half of the address at which slot number 0 would lie.
+const ORIGIN: u32 = window::start(FrameKind::CapTable) - SLOTS_PER_PAGE * SIZE;
+
 impl SlotRef {
-    /// Slot `n` of the page in `frame`.
+    /// Slot `n` of its page.
     #[inline]
-    pub fn of(frame: Frame, n: u32) -> SlotRef {
-        let raw = frame.0 << 7 | (n % SLOTS_PER_PAGE);
-        SlotRef(NonZeroU32::new(raw).expect("frame 0 is never managed"))
+    pub fn sibling(self, n: u32) -> SlotRef {
+        let raw = (self.0.get() & !(SLOTS_PER_PAGE - 1)) | (n % SLOTS_PER_PAGE);
+        SlotRef(NonZeroU32::new(raw).expect("numbers begin at SLOTS_PER_PAGE"))
     }
     /// As a link of the tree.
     #[inline]
@@ -31,11 +37,6 @@ impl SlotRef {
     pub fn from_raw(raw: u32) -> Option<SlotRef> {
         NonZeroU32::new(raw).map(SlotRef)
     }
-    /// Its page.
-    #[inline]
-    pub const fn frame(self) -> Frame {
-        Frame(self.0.get() >> 7)
-    }
     /// Its place in the page.
     #[inline]
     pub const fn position(self) -> u32 {
@@ -45,26 +46,38 @@ impl SlotRef {
 
 /// All capability slots of the system.
 pub struct Slots {
-    direct: DirectMap,
-    kinds: *const u8,
-    limit: u32,
+    window: Window,
 }
 
 impl Slots {
     /// The slots in this memory.
     pub fn new(mm: &Mm) -> Slots {
-        const { assert!(size_of::<Slot>() == 32 && align_of::<Slot>() <= 32) };
-        Slots { direct: mm.direct, kinds: mm.kinds(), limit: mm.kind_count() }
+        const { assert!(size_of::<Slot>() == SIZE as usize && align_of::<Slot>() <= SIZE as usize) };
+        Slots { window: Window::new(FrameKind::CapTable, mm) }
+    }
+
+    /// Makes `frame` (of kind `CapTable`, just taken, zeroes) a page of empty slots: its first slot. `None` when there
+    /// is no room in the window.
+    pub fn add_page(&mut self, mm: &mut Mm, frame: Frame) -> Option<SlotRef> {
+        assert!(mm.is(frame, FrameKind::CapTable));
+        let low = self.window.map(mm, frame)?;
+        SlotRef::from_raw((low - ORIGIN) / SIZE)
+    }
+
+    /// Takes the page of `slot` out; its slots are empty. Returns its frame.
+    pub fn remove_page(&mut self, slot: SlotRef) -> Frame {
+        self.window.unmap(ORIGIN + slot.sibling(0).raw() * SIZE)
+    }
+
+    /// The first slot of each page.
+    #[cfg(test)]
+    pub(crate) fn pages(&self) -> std::vec::Vec<SlotRef> {
+        self.window.mapped().filter_map(|low| SlotRef::from_raw((low - ORIGIN) / SIZE)).collect()
     }
 
     #[inline(always)]
     fn address(&self, slot: SlotRef) -> *mut Slot {
-        let frame = slot.frame();
-        // SAFETY: `kinds` points to `limit` bytes that live for ever and are written only through `Mm`, which no code
-        //         borrows while this reads one byte.
-        let ok = frame.0 < self.limit && unsafe { *self.kinds.add(frame.0 as usize) } == FrameKind::CapTable as u8;
-        assert!(ok, "{frame:?} holds no capability slots");
-        self.direct.address((slot.raw() as u64) << 5) as *mut Slot
+        self.window.address(ORIGIN.wrapping_add(slot.raw().wrapping_mul(SIZE))) as *mut Slot
     }
 }
 
@@ -72,9 +85,12 @@ impl Index<SlotRef> for Slots {
     type Output = Slot;
     #[inline(always)]
     fn index(&self, slot: SlotRef) -> &Slot {
-        // SAFETY: 1. The frame is a page of slots (checked), inside the direct map. 2. The name's low bits select one
-        //            of the 128 slots that fill the page. 3. The page was zeroed when it became one, and all zeroes is
-        //            an empty `Slot`. 4. `&self` borrows all slots; there is one `Slots` per kernel.
+        // SAFETY: 1. The name lies in the window's part for slots: names come from `add_page` and `sibling` alone (or
+        //            back from `raw`). Where its page is mapped, that is a page of slots (window invariant 1); where it
+        //            is not, the access faults, and the kernel stops.
+        //         2. The name is that of one of the 128 slots that fill the page. 3. The page was zeroed before it
+        //            became one, and all zeroes is an empty `Slot`. 4. `&self` borrows all slots; there is one `Slots`
+        //            for each kernel.
         unsafe { &*self.address(slot) }
     }
 }

@@ -225,10 +225,10 @@ fn check_accounts(k: &mut K, l: &Living, frames: &BTreeMap<u8, u64>) {
 fn check_capabilities(k: &mut K, l: &Living) -> usize {
     let mut occupied = BTreeSet::new();
     let mut counts: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
-    for n in (0..k.mm.frames()).filter(|n| k.mm.is(Frame(*n), FrameKind::CapTable)) {
-        let owner = k.slots[SlotRef::of(Frame(n), 0)].object;
+    for page in k.slots.pages() {
+        let owner = k.slots[page].object;
         assert!(l.named.contains(&(Kind::Process as u8, owner)), "a page of slots belongs to a process");
-        for slot in (1..SLOTS_PER_PAGE).map(|s| SlotRef::of(Frame(n), s)) {
+        for slot in (1..SLOTS_PER_PAGE).map(|s| page.sibling(s)) {
             let entry = k.slots[slot];
             if entry.kind != 0 {
                 let kind = entry.kind & !MAPPING;

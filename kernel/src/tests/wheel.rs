@@ -22,7 +22,8 @@ fn threads(count: usize) -> Threads {
     let mut all = Vec::new();
     for _ in 0..count {
         if list.needs_page() {
-            pool.add_page(&mut list, mm.take_dirty(Thread::FRAME).unwrap());
+            let frame = mm.take_dirty(Thread::FRAME).unwrap();
+            pool.add_page(&mut mm, &mut list, frame).unwrap();
         }
         all.push(pool.insert(&mut list, Thread::vacant()).unwrap());
     }
