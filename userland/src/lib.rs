@@ -4,6 +4,7 @@
 extern crate alloc;
 
 pub mod args;
+pub mod bench;
 pub mod catalogue;
 pub mod counts;
 pub mod digest;

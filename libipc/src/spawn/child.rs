@@ -1,6 +1,6 @@
 //! A program that was started.
 
-use crate::object::{Event, Process};
+use crate::object::{Account, Event, Process};
 use crate::owned::OwnedHandle;
 use crate::sys::Deadline;
 use abi::{ProcessState, ProcessStatus, SysError};
@@ -22,6 +22,10 @@ impl Child {
     /// Status of a program that was killed by [`Child::kill`].
     pub const KILLED: i32 = 137;
 
+    /// Its account, for what it is to be given besides.
+    pub fn account(&self) -> Account {
+        self.account.account()
+    }
     /// Its process.
     pub fn process(&self) -> Process {
         self.process.process()

@@ -43,6 +43,7 @@
 #![forbid(unsafe_code)]
 
 pub mod archive;
+pub mod bench;
 pub mod build;
 pub mod description;
 pub mod diagnostic;

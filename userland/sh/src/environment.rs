@@ -9,7 +9,8 @@ pub enum Extra {
     Supervisor,
     /// The processes of the shell's jobs, to end them.
     Jobs,
-    /// The console's session and the maker of pipes: what a shell needs to be one.
+    /// The console's session, the maker of pipes, and a larger quota: what a shell needs to be one, or a program that
+    /// starts others.
     Shell,
 }
 
@@ -17,6 +18,7 @@ pub enum Extra {
 pub fn extras(program: &str) -> &'static [Extra] {
     match program {
         "free" | "poweroff" | "ps" | "reboot" | "svc" | "uptime" => &[Extra::Supervisor],
+        "bench" => &[Extra::Shell],
         "kill" => &[Extra::Jobs],
         "sh" => &[Extra::Supervisor, Extra::Shell],
         _ => &[],
@@ -35,9 +37,10 @@ mod tests {
     }
 
     #[test]
-    fn only_kill_gets_the_jobs_and_only_a_shell_the_console() {
+    fn only_kill_gets_the_jobs_and_only_who_starts_programs_the_console() {
         assert_eq!(extras("kill"), [Extra::Jobs]);
         assert!(extras("sh").contains(&Extra::Shell));
+        assert_eq!(extras("bench"), [Extra::Shell], "it starts programs and measures pipes");
         for program in ["free", "poweroff", "ps", "reboot", "svc", "uptime"] {
             assert_eq!(extras(program), [Extra::Supervisor], "{program}");
         }

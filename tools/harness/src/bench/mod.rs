@@ -1,0 +1,113 @@
+//! What the system costs, counted in guest instructions: `cargo xtask bench`.
+//!
+//! 1. The guest's `bench` measures; QEMU's `-icount shift=0` makes a tick of its time-stamp counter one executed
+//!    instruction. What it prints, row by row, is read here.
+//! 2. The figures are compared with the [`aims`] of the project and with the [`baseline`] in the repository.
+
+pub mod aims;
+pub mod baseline;
+
+use crate::{
+    Disk, Images,
+    machine::{Machine, Streams},
+    qemu::{Config, Serial, exec_word},
+    system::{POWER_OFF, SCRATCH},
+};
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+pub use baseline::Baseline;
+
+/// What a row came to, guest instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figure {
+    /// Half of the rounds cost no more.
+    pub median: u64,
+    /// The cheapest round.
+    pub min: u64,
+    /// The dearest round.
+    pub max: u64,
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// What was measured.
+    pub text: String,
+    /// What it came to.
+    #[serde(flatten)]
+    pub figure: Figure,
+}
+
+/// Boots a fresh system and measures the rows of these names, or all; each is passed to `seen` as it comes.
+pub fn measure(names: &[String], memory: u32, timeout: Duration, mut seen: impl FnMut(&Row)) -> Result<Vec<Row>> {
+    let images = Images::get()?;
+    let disk = Disk::scratch(SCRATCH)?;
+    let command = ["bench"].into_iter().chain(names.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+    let config = Config {
+        qemu: None,
+        kernel: images.kernel,
+        archive: images.archive,
+        disk: Some(disk.path().to_owned()),
+        memory,
+        words: vec![exec_word(&command)],
+        icount: true,
+        reboot: false,
+        serial: Serial::Pipes,
+    };
+    let mut machine = Machine::start(&config, Streams { framed: true, ..Streams::default() })?;
+    machine.feed(std::io::empty())?;
+    let mut rows: Vec<Row> = Vec::new();
+    loop {
+        let (mut found, status) = machine.wait("the next row of `bench`", timeout, |state| {
+            let found = parse(&String::from_utf8_lossy(&state.stdout));
+            (found.len() > rows.len() || state.status.is_some()).then_some((found, state.status))
+        })?;
+        found.drain(..rows.len());
+        found.iter().for_each(&mut seen);
+        rows.extend(found);
+        if let Some(status) = status {
+            let errors = String::from_utf8_lossy(&machine.state().stderr).into_owned();
+            ensure!(status == 0, "the guest's bench ended with status {status}\n{}", errors.trim_end());
+            machine.wait_end(POWER_OFF)?;
+            return Ok(rows);
+        }
+    }
+}
+
+/// The rows in what the guest's `bench` has printed so far: whole lines of a name, three numbers, and a text.
+fn parse(text: &str) -> Vec<Row> {
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole.lines().filter_map(parse_row).collect()
+}
+
+fn parse_row(line: &str) -> Option<Row> {
+    let mut words = line.split_whitespace();
+    let name = words.next()?.to_owned();
+    let mut number = || words.next()?.parse().ok();
+    let figure = Figure { median: number()?, min: number()?, max: number()? };
+    Some(Row { name, figure, text: words.collect::<Vec<_>>().join(" ") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_rows_are_read_and_nothing_else() {
+        let text = "         median  min  max\nnull   223  220  300  null system call\ncall-0  859  859  8";
+        let figure = Figure { median: 223, min: 220, max: 300 };
+        assert_eq!(parse(text), [Row { name: "null".into(), text: "null system call".into(), figure }]);
+    }
+
+    #[test]
+    fn each_row_with_an_aim_is_one_that_the_guest_measures() {
+        let known: Vec<&str> = userland::bench::ROWS.iter().map(|row| row.name).collect();
+        let unknown =
+            aims::AIMS.iter().map(|aim| aim.row).filter(|row| !known.contains(row) && !aims::HOST.contains(row));
+        assert_eq!(unknown.collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+}
