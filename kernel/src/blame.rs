@@ -64,6 +64,7 @@ impl<M: Machine> Kernel<M> {
             attempts: if t.is_calling() { t.attempts.into() } else { 0 },
             blamed: blamed.map_or(0, |p| self.processes[p].id),
             blamed_name: blamed.map_or([0; 16], |p| self.processes[p].name),
+            ran: self.clock.duration(t.ran),
         })
     }
 

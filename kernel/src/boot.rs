@@ -5,6 +5,7 @@
 //! 2. The first program has exactly five capabilities, at the handles that `abi::layout` names.
 
 use crate::account::{Account, Purpose};
+use crate::coverage::Coverage;
 use crate::first::FirstProgram;
 use crate::ipc::CallIds;
 use crate::kernel::Kernel;
@@ -82,6 +83,8 @@ impl<M: Machine> Kernel<M> {
     pub fn new(machine: M, boot: &BootInfo, direct: DirectMap) -> Result<Kernel<M>, BootError> {
         let kill_points =
             KillPoints::parse(&boot.cmdline).map_err(|word| BootError::BadWord(word.chars().take(16).collect()))?;
+        let coverage =
+            Coverage::parse(&boot.cmdline).map_err(|word| BootError::BadWord(word.chars().take(16).collect()))?;
         let mut mm = Mm::new(direct, &boot.free, boot.archive).ok_or(BootError::NoRam)?;
         mm.open_window(boot.kernel_root).ok_or(BootError::NoRam)?;
         let mut accounts = Pool::new(&mm);
@@ -106,6 +109,7 @@ impl<M: Machine> Kernel<M> {
             loaded: None,
             ports_open: false,
             kill_points,
+            coverage,
             ready: Default::default(),
             changed: false,
             slice: Slice::new(),

@@ -24,8 +24,8 @@ pub struct Slot {
     pub(crate) object: u32,
     /// [`Kind`], or 0 when empty; with [`MAPPING`], of a mapping.
     pub(crate) kind: u8,
-    /// Stays when its process is reset.
-    pub(crate) granted: bool,
+    /// [`GRANTED`], and which rights were used, as [`condensed`] packs them.
+    pub(crate) marks: u8,
     pub(crate) rights: u16,
     pub(crate) generation: u32,
     /// First slot derived from this one; of an empty slot: the next empty one (an index).
@@ -39,8 +39,24 @@ pub struct Slot {
 const PARENT: u32 = 1 << 31;
 /// In `Slot::kind`: the slot is a mapping.
 pub(crate) const MAPPING: u8 = 0x80;
+/// In `Slot::marks`: it stays when its process is reset.
+const GRANTED: u8 = 0x80;
+/// Further than this among its siblings a capability's parent is not looked for.
+const MOST_SIBLINGS: usize = 1024;
 
 impl Slot {
+    /// Whether it stays when its process is reset.
+    pub(crate) fn is_granted(&self) -> bool {
+        self.marks & GRANTED != 0
+    }
+    /// Marks rights as used.
+    pub(crate) fn mark_used(&mut self, kind: Kind, rights: Rights) {
+        self.marks |= condensed(kind, rights);
+    }
+    /// The rights that are marked as used.
+    pub(crate) fn used(&self, kind: Kind) -> Rights {
+        kind.all_rights().iter().filter(|right| self.marks & condensed(kind, *right) != 0).collect()
+    }
     /// The queue that the capability here is about, and its badge, if `handle` names it and it has `right`.
     #[inline(always)]
     pub(crate) fn queue(&self, handle: Handle, right: Rights) -> Option<(Ref<Queue>, u64)> {
@@ -48,6 +64,12 @@ impl Slot {
             self.generation == handle.generation() && self.kind == Kind::Queue as u8 && self.rights & right.bits() != 0;
         if fine { Some((Ref::from_raw(self.object)?, self.badge)) } else { None }
     }
+}
+
+/// One bit for each of `rights` that means something for `kind`, in their order. No kind has more than five.
+fn condensed(kind: Kind, rights: Rights) -> u8 {
+    let named = kind.all_rights().iter().enumerate().filter(|(_, right)| rights.contains(*right));
+    named.fold(0, |bits, (n, _)| bits | 1 << n)
 }
 
 /// Most pages of slots in a table: 131,072 slots, less the first of each page.
@@ -223,7 +245,9 @@ impl<M: Machine> Kernel<M> {
     /// Marks a capability of `process` as one that stays when it is reset.
     pub(crate) fn keep(&mut self, process: Ref<Process>, handle: Handle) -> Result<(), SysError> {
         let cap = self.lookup(process, handle)?;
-        if !core::mem::replace(&mut self.slots[cap.slot].granted, true) {
+        let entry = &mut self.slots[cap.slot];
+        if !entry.is_granted() {
+            entry.marks |= GRANTED;
             let table = &mut self.processes[process].caps_table;
             (table.own, table.granted) = (table.own - 1, table.granted + 1);
         }
@@ -244,6 +268,10 @@ impl<M: Machine> Kernel<M> {
             0 => cap.badge,
             badge => cap.require(Kind::Queue, Rights::MINT).map(|_| badge)?,
         };
+        if self.coverage.is_on() {
+            let minted = if badge == cap.badge { Rights::empty() } else { Rights::MINT };
+            self.slots[cap.slot].mark_used(cap.kind, cap.rights & mask | minted);
+        }
         let (index, slot) = self.vacant_slot(process)?;
         let handle = self.occupy(process, index, slot, cap.kind, cap.object, cap.rights & mask, badge);
         if granted {
@@ -297,7 +325,7 @@ impl<M: Machine> Kernel<M> {
         *entry = Slot {
             object,
             kind: kind as u8,
-            granted: false,
+            marks: 0,
             rights: rights.bits(),
             generation,
             child: 0,
@@ -358,20 +386,18 @@ impl<M: Machine> Kernel<M> {
 
     /// Empties a slot that has no children.
     pub(crate) fn vacate(&mut self, slot: SlotRef) {
-        let Slot { object, kind, granted, generation, next, prev, .. } = self.slots[slot];
+        let Slot { object, kind, generation, next, prev, .. } = self.slots[slot];
+        let granted = self.slots[slot].is_granted();
         self.set_before(slot, next);
         if let Some(next) = SlotRef::from_raw(next) {
             self.slots[next].prev = prev;
         }
-        let header = slot.sibling(0);
-        let Slot { object: owner, badge: page, .. } = self.slots[header];
-        let process = Ref::<Process>::from_raw(owner).expect("a page of slots has an owner");
+        let (process, index) = self.place(slot);
         let table = &mut self.processes[process].caps_table;
-        let index = page as u32 * SLOTS_PER_PAGE + slot.position();
         self.slots[slot] = Slot {
             object: 0,
             kind: 0,
-            granted: false,
+            marks: 0,
             rights: 0,
             generation: generation.wrapping_add(1).max(1),
             child: table.free,
@@ -389,6 +415,29 @@ impl<M: Machine> Kernel<M> {
         if *self.roots(kind, object) == 0 {
             self.unreferenced(kind, object);
         }
+    }
+
+    /// In whose table a slot is, and its index there.
+    fn place(&self, slot: SlotRef) -> (Ref<Process>, u32) {
+        let Slot { object: owner, badge: page, .. } = self.slots[slot.sibling(0)];
+        let process = Ref::from_raw(owner).expect("a page of slots has an owner");
+        (process, page as u32 * SLOTS_PER_PAGE + slot.position())
+    }
+
+    /// The capability that the one in `slot` was derived from: who has it, and under which handle. `None` also where it
+    /// has more than [`MOST_SIBLINGS`] younger siblings.
+    pub(crate) fn parent_of(&self, slot: SlotRef) -> Option<(Ref<Process>, Handle)> {
+        let mut at = slot;
+        for _ in 0..MOST_SIBLINGS {
+            let prev = self.slots[at].prev;
+            let before = SlotRef::from_raw(prev & !PARENT)?;
+            if prev & PARENT != 0 {
+                let (process, index) = self.place(before);
+                return Some((process, Handle::new(index, self.slots[before].generation)));
+            }
+            at = before;
+        }
+        None
     }
 
     /// Removes descendants of `slot`, up to `budget` steps; `true` when none is left.
@@ -439,8 +488,12 @@ impl<M: Machine> Kernel<M> {
             }
             *budget -= 1;
             let slot = self.slot_at(&table, *cursor).expect("the cursor is inside the table");
-            let Slot { kind, granted, .. } = self.slots[slot];
-            if kind != 0 && slot.position() != 0 && !(keep && granted) && !self.delete(slot, budget) {
+            let Slot { kind, .. } = self.slots[slot];
+            if kind != 0
+                && slot.position() != 0
+                && !(keep && self.slots[slot].is_granted())
+                && !self.delete(slot, budget)
+            {
                 return false;
             }
             *cursor += 1;

@@ -1,6 +1,7 @@
 //! The kernel as a value: every object, the ready threads, the clock, and the machine.
 
 use crate::account::Account;
+use crate::coverage::Coverage;
 use crate::event::Event;
 use crate::first::FirstProgram;
 use crate::ipc::CallIds;
@@ -40,7 +41,7 @@ pub struct Kernel<M> {
     pub(crate) current: Option<Ref<Thread>>,
     /// The process whose address space is loaded.
     pub(crate) loaded: Option<Ref<Process>>,
-    /// Whether that process has I/O ports open, or kill points are on: then there is no handoff.
+    /// Whether that process has I/O ports open, or kill points or coverage are on: then there is no handoff.
     pub(crate) ports_open: bool,
     pub(crate) ready: PriorityQueue,
     /// Since the present system call began, a thread became ready or stopped, a priority changed, or the reaper got
@@ -62,6 +63,7 @@ pub struct Kernel<M> {
     pub(crate) ram: Vec<PhysRange, 32>,
     pub(crate) info: MachineInfo,
     pub(crate) kill_points: KillPoints,
+    pub(crate) coverage: Coverage,
 }
 
 impl<M: Machine> Kernel<M> {

@@ -9,6 +9,7 @@ mod audit;
 mod blame;
 pub mod boot;
 pub mod cap;
+mod coverage;
 pub mod event;
 #[cfg(test)]
 mod fake;
@@ -16,6 +17,7 @@ pub mod fault;
 mod first;
 mod handoff;
 pub mod image;
+mod inventory;
 pub mod ipc;
 pub mod irq;
 pub mod kernel;

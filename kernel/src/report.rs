@@ -5,7 +5,7 @@ use crate::machine::Machine;
 use crate::mm::Ref;
 use crate::process::Process;
 use crate::thread::{Thread, Wait};
-use abi::{AuditReport, MAX_PAYLOAD, MachineInfo, ProcessStatus, Registers, ThreadStatus};
+use abi::{AuditReport, CapabilityStatus, MAX_PAYLOAD, MachineInfo, ProcessStatus, Registers, ThreadStatus};
 use heapless::Vec;
 
 type Words = Vec<u64, { MAX_PAYLOAD / 8 }>;
@@ -37,7 +37,12 @@ fn thread_words(s: &ThreadStatus) -> Words {
     let halves = |name: &[u8; 16]| [0, 8].map(|n| u64::from_le_bytes(name[n..n + 8].try_into().unwrap_or_default()));
     let head = [s.number, s.index, s.process].into_iter().chain(halves(&s.name));
     let tail = [s.base, s.priority, s.wait, s.age, s.queue, s.message, s.attempts, s.blamed];
-    head.chain(tail).chain(halves(&s.blamed_name)).collect()
+    head.chain(tail).chain(halves(&s.blamed_name)).chain([s.ran]).collect()
+}
+
+fn capability_words(s: &CapabilityStatus) -> Words {
+    let what = [s.handle, s.kind, s.object, s.rights, s.used, s.badge, s.first, s.size, s.granted];
+    what.into_iter().chain([s.parent_process, s.parent, s.payer]).collect()
 }
 
 fn audit_words(r: &AuditReport) -> Words {
@@ -89,6 +94,10 @@ impl<M: Machine> Kernel<M> {
 
     pub(crate) fn report_thread(&mut self, me: Ref<Thread>, status: &ThreadStatus) {
         self.report(me, &thread_words(status));
+    }
+
+    pub(crate) fn report_capability(&mut self, me: Ref<Thread>, status: &CapabilityStatus) {
+        self.report(me, &capability_words(status));
     }
 
     pub(crate) fn report_audit(&mut self, me: Ref<Thread>, report: &AuditReport) {

@@ -125,7 +125,8 @@ impl<M: Machine> Kernel<M> {
             let space = self.processes[process].space.expect("a process that runs has an address space");
             self.machine.enter_space(space.0.address());
             self.machine.open_ports(&self.processes[process].ports);
-            self.ports_open = !self.processes[process].ports.is_empty() || self.kill_points.is_on();
+            self.ports_open =
+                !self.processes[process].ports.is_empty() || self.kill_points.is_on() || self.coverage.is_on();
             self.loaded = Some(process);
         }
         match self.threads[thread].context.entered {

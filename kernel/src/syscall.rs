@@ -75,6 +75,9 @@ impl<M: Machine> Kernel<M> {
         registers.rax = 0;
         let answer =
             Request::decode(raw, registers).map_err(Trouble::from).and_then(|request| self.serve(me, &request));
+        if self.coverage.is_on() {
+            self.settle_uses();
+        }
         let next = match answer {
             // Nobody else was touched: the thread goes on.
             Ok(Next::Same) if !self.changed => return Resume::Thread(&self.threads[me].context),
@@ -106,8 +109,8 @@ impl<M: Machine> Kernel<M> {
 
     fn serve(&mut self, me: Ref<Thread>, r: &Request) -> Answer {
         let process = self.threads[me].process.ok_or(SysError::BadState)?;
-        let cap = |k: &Self, kind, rights| k.lookup(process, r.first)?.require(kind, rights);
-        let second = |k: &Self, kind, rights| k.lookup(process, r.second)?.require(kind, rights);
+        let cap = |k: &Self, kind, rights| k.allow(process, r.first, kind, rights);
+        let second = |k: &Self, kind, rights| k.allow(process, r.second, kind, rights);
         match r.number {
             Sysno::Call => self.call(me, cap(self, Kind::Queue, Rights::SEND)?, r.flags),
             Sysno::ReplyRecv => {
@@ -187,6 +190,14 @@ impl<M: Machine> Kernel<M> {
                 let (status, next) = self.next_thread_below(account.of(), r.words[0]);
                 if let Some(status) = &status {
                     self.report_thread(me, status);
+                }
+                self.give(me, [next, status.is_some().into()])
+            }
+            Sysno::AccountCapability => {
+                let account = cap(self, Kind::Account, Rights::INSPECT)?;
+                let (status, next) = self.next_holding(account.of(), r.words[0], r.words[1])?;
+                if let Some(status) = &status {
+                    self.report_capability(me, status);
                 }
                 self.give(me, [next, status.is_some().into()])
             }
@@ -429,7 +440,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// The process with the smallest id above `after` that is paid for by `account` or an account below it.
-    fn next_process_below(&self, account: Ref<Account>, after: u64) -> Option<Ref<Process>> {
+    pub(crate) fn next_process_below(&self, account: Ref<Account>, after: u64) -> Option<Ref<Process>> {
         let mut at = self.first_process;
         while let Some(process) = at {
             let entry = &self.processes[process];
@@ -446,7 +457,7 @@ impl<M: Machine> Kernel<M> {
         let [bits, ceiling, name0, name1, ..] = r.words;
         let event: Option<Ref<Event>> = match r.second.is_none() {
             true => None,
-            false => Some(self.lookup(creator, r.second)?.require(Kind::Event, Rights::SIGNAL)?.of()),
+            false => Some(self.allow(creator, r.second, Kind::Event, Rights::SIGNAL)?.of()),
         };
         if ceiling >= PRIORITIES as u64 || ceiling as u8 > self.processes[creator].ceiling {
             return Err(SysError::BadArgument.into());
@@ -701,6 +712,7 @@ impl<M: Machine> Kernel<M> {
             return Err(SysError::BadArgument.into());
         }
         let memory = memory.require(Kind::Memory, wanted)?;
+        self.coverage.note(memory, wanted);
         let range = PageRange::claim(address, pages)?;
         self.stopped(target, &[ProcessState::Empty, ProcessState::Running, ProcessState::Faulted])?;
         self.ensure_space(target)?;
@@ -762,9 +774,10 @@ impl<M: Machine> Kernel<M> {
         if !cap.rights().intersects(Rights::CONTROL | Rights::MAP) {
             return Err(SysError::MissingRights.into());
         }
+        self.coverage.note(cap, cap.rights() & (Rights::CONTROL | Rights::MAP));
         self.report_kill_points(own);
         let target: Ref<Process> = cap.of();
-        let ports: Ref<IoPorts> = self.lookup(own, r.second)?.require(Kind::IoPorts, Rights::USE)?.of();
+        let ports: Ref<IoPorts> = self.allow(own, r.second, Kind::IoPorts, Rights::USE)?.of();
         let range = self.ports[ports].range;
         if self.processes[target].ports.contains(&range) {
             return Ok(Next::Same);

@@ -3,7 +3,8 @@
 use crate::owned::OwnedHandle;
 use crate::sys::{self, Deadline, LoadError, MsiTarget, ThreadStart};
 use abi::{
-    AccountStatus, AuditReport, CapDescriptor, Handle, MachineInfo, ProcessStatus, Rights, SysError, ThreadStatus,
+    AccountStatus, AuditReport, CapDescriptor, CapabilityStatus, Handle, MachineInfo, ProcessStatus, Rights, SysError,
+    ThreadStatus,
 };
 
 macro_rules! object {
@@ -70,6 +71,11 @@ impl Account {
     /// search finds one; and the number to go on from, `None` where there are no more.
     pub fn thread_from(self, from: u64) -> Result<(Option<ThreadStatus>, Option<u64>), SysError> {
         sys::account_thread(self.0, from)
+    }
+    /// The first capability in the table of process number `process`, which this account or one below it pays for, in its
+    /// slots from `from` on, where a bounded search finds one; and the index to go on from, `None` where there are no more.
+    pub fn capability_from(self, process: u64, from: u64) -> Result<(Option<CapabilityStatus>, Option<u64>), SysError> {
+        sys::account_capability(self.0, process, from)
     }
     /// An empty process. `end` names the event, and its bits, that tell of its end.
     pub fn create_process(

@@ -6,7 +6,8 @@
 //! 2. Every index and length is bounded before it is used.
 
 use abi::{
-    AccountStatus, AuditReport, CapDescriptor, Handle, LeaseDescriptor, MachineInfo, ProcessStatus, ThreadStatus,
+    AccountStatus, AuditReport, CapDescriptor, CapabilityStatus, Handle, LeaseDescriptor, MachineInfo, ProcessStatus,
+    ThreadStatus,
 };
 use abi::{MAX_CAPS, MAX_LEASES, MAX_PAYLOAD};
 use core::mem::MaybeUninit;
@@ -137,4 +138,4 @@ macro_rules! reports {
     )* };
 }
 reports!(account_status: AccountStatus, process_status: ProcessStatus, machine_info: MachineInfo,
-         thread_status: ThreadStatus, audit_report: AuditReport);
+         thread_status: ThreadStatus, capability_status: CapabilityStatus, audit_report: AuditReport);

@@ -235,7 +235,7 @@ fn check_capabilities(k: &mut K, l: &Living) -> usize {
                 assert!(l.named.contains(&(kind, entry.object)), "cap invariant 1: {entry:?} names the living");
                 occupied.insert(slot.raw());
                 let count = counts.entry(owner).or_insert((0, 0));
-                if entry.granted { count.1 += 1 } else { count.0 += 1 }
+                if entry.is_granted() { count.1 += 1 } else { count.0 += 1 }
             }
         }
     }

@@ -35,7 +35,9 @@ fn operands(number: Sysno) -> (Option<Kind>, Option<Kind>) {
     match number {
         Call | Post | Recv | ReplyRecv | Forward => (Some(Kind::Queue), None),
         ForwardRecv => (Some(Kind::Queue), Some(Kind::Queue)),
-        AccountCreate | AccountDestroy | AccountStatus | AccountProcess => (Some(Kind::Account), None),
+        AccountCreate | AccountDestroy | AccountStatus | AccountProcess | AccountThread | AccountCapability => {
+            (Some(Kind::Account), None)
+        }
         ProcessCreate => (Some(Kind::Account), Some(Kind::Event)),
         ProcessLoad | MemoryMap => (Some(Kind::Process), Some(Kind::Memory)),
         ProcessStatus | ProcessKill | ProcessReset | ProcessRead | ThreadCreate | MemoryUnmap => {

@@ -12,6 +12,7 @@ mod fault;
 mod first;
 mod fuzz;
 mod image;
+mod inventory;
 mod ipc;
 mod irq;
 mod killpoint;

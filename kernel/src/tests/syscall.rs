@@ -35,7 +35,7 @@ fn operands(number: Sysno) -> Option<(Kind, Rights, Option<(Kind, Rights)>)> {
             (Kind::Account, Rights::CREATE, None)
         }
         AccountDestroy => (Kind::Account, Rights::DESTROY, None),
-        AccountStatus | AccountProcess | AccountThread => (Kind::Account, Rights::INSPECT, None),
+        AccountStatus | AccountProcess | AccountThread | AccountCapability => (Kind::Account, Rights::INSPECT, None),
         ProcessLoad => (Kind::Process, Rights::CONTROL, Some((Kind::Memory, Rights::READ))),
         ProcessGrant => (Kind::Process, Rights::GRANT, None),
         ProcessStatus => (Kind::Process, Rights::INSPECT, None),

@@ -39,8 +39,8 @@ pub use handle::{Handle, MessageId};
 pub use message::{Delivery, MAX_CAPS, MAX_LEASES, MAX_PAYLOAD, MESSAGE_WORDS, Message, Tag};
 pub use page::{CapDescriptor, LeaseAccess, LeaseDescriptor, MessagePage};
 pub use report::{
-    AccountStatus, AuditLine, AuditReport, FaultKind, FaultReport, KindUsage, MachineInfo, ProcessState, ProcessStatus,
-    Registers, ThreadStatus, ThreadWait,
+    AccountStatus, AuditLine, AuditReport, CapabilityStatus, FaultKind, FaultReport, KindUsage, MachineInfo,
+    ProcessState, ProcessStatus, Registers, ThreadStatus, ThreadWait,
 };
 pub use rights::{Kind, Rights};
 pub use sysno::{CallFlags, Sysno};

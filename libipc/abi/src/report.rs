@@ -211,6 +211,8 @@ pub struct ThreadStatus {
     pub blamed: u64,
     /// Name of that process.
     pub blamed_name: [u8; 16],
+    /// Time that it has run, nanoseconds.
+    pub ran: u64,
 }
 
 /// What a thread waits for.
@@ -258,6 +260,41 @@ impl ThreadWait {
             ThreadWait::Stopped => "stopped",
         }
     }
+}
+
+/// What a process holds, and where it comes from (`AccountCapability`). Processes and accounts that the asked account does
+/// not pay for are 0 here.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CapabilityStatus {
+    /// Its [`crate::Handle`] in the table of its holder.
+    pub handle: u64,
+    /// [`Kind`] of its object.
+    pub kind: u64,
+    /// Number of its object. Of a process, thread or queue that by which other reports name it; of others some number
+    /// that no other object of the kind has while this one lives.
+    pub object: u64,
+    /// [`crate::Rights`].
+    pub rights: u64,
+    /// Those of its rights that were used or handed on since it is there. Only where the kernel's command line has the word
+    /// `coverage=1`; else 0.
+    pub used: u64,
+    /// Its badge.
+    pub badge: u64,
+    /// Memory of a physical range: its address. IoPorts: the first port. Irq: its line, `u64::MAX` for an MSI vector. Else
+    /// 0.
+    pub first: u64,
+    /// Memory: pages. IoPorts: how many. Else 0.
+    pub size: u64,
+    /// 1: it stays when its holder is reset.
+    pub granted: u64,
+    /// Number of the process that has the capability from which it was derived; 0: it was derived from none, or from one
+    /// with more than 1,023 that were derived later.
+    pub parent_process: u64,
+    /// Handle of that.
+    pub parent: u64,
+    /// Number of the account that pays for its object.
+    pub payer: u64,
 }
 
 /// Frames of one kind in the frame table, and pages that accounts have paid for of that kind: the same, or the kernel
@@ -344,5 +381,6 @@ const _: () = assert!(size_of::<Registers>() == 18 * 8);
 const _: () = assert!(size_of::<ProcessStatus>() <= crate::MAX_PAYLOAD);
 const _: () = assert!(size_of::<AccountStatus>() <= crate::MAX_PAYLOAD);
 const _: () = assert!(size_of::<MachineInfo>() <= crate::MAX_PAYLOAD);
-const _: () = assert!(size_of::<ThreadStatus>() == 8 * 15);
+const _: () = assert!(size_of::<ThreadStatus>() == 8 * 16);
+const _: () = assert!(size_of::<CapabilityStatus>() == 8 * 12);
 const _: () = assert!(size_of::<AuditReport>() == 8 * (1 + 2 * 14 + 4));

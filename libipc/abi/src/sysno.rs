@@ -127,6 +127,11 @@ system_calls! {
     /// with a number of at least `w0`, to the payload. Needs `INSPECT`. Looks at a bounded count of numbers: returns `w0` =
     /// the number to go on from, 0 where there are no more, `w1` = 1 where it has written a status.
     AccountThread = 36,
+    /// Writes the [`crate::CapabilityStatus`] of the first capability in the table of process number `w0`, which account
+    /// `rdi` or an account below it pays for, in at most 256 slots from index `w1` of the table on, to the payload. Needs
+    /// `INSPECT`. Returns `w0` = the index to go on from, 0 where there are no more slots, `w1` = 1 where it has written a
+    /// status. Errors: `BadArgument` (no such process there).
+    AccountCapability = 37,
 
     /// Makes an empty process that account `rdi` pays for. Needs `CREATE`. `rsi` = event (`SIGNAL`) or 0, `w0` = bits
     /// that it is signalled when the process exits or faults, `w1` = highest priority of its threads (at most the

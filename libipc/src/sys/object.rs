@@ -3,8 +3,8 @@
 use super::{Deadline, message, number, short, wide};
 use crate::page;
 use abi::{
-    AccountStatus, AuditReport, CallFlags, Handle, Kind, MachineInfo, ProcessStatus, Rights, SysError, Sysno,
-    ThreadStatus,
+    AccountStatus, AuditReport, CallFlags, CapabilityStatus, Handle, Kind, MachineInfo, ProcessStatus, Rights,
+    SysError, Sysno, ThreadStatus,
 };
 
 #[inline(always)]
@@ -126,6 +126,17 @@ pub fn account_process(account: Handle, after: u64) -> Result<Option<ProcessStat
 pub fn account_thread(account: Handle, from: u64) -> Result<(Option<ThreadStatus>, Option<u64>), SysError> {
     let w = run(Sysno::AccountThread, account.raw(), 0, [from, 0, 0, 0])?;
     Ok(((w[1] != 0).then(page::thread_status), (w[0] != 0).then_some(w[0])))
+}
+
+/// The first capability in the table of process number `process`, which is paid for under `account`, in its slots from
+/// `from` on, where a bounded search finds one; and the index to go on from, `None` where there are no more.
+pub fn account_capability(
+    account: Handle,
+    process: u64,
+    from: u64,
+) -> Result<(Option<CapabilityStatus>, Option<u64>), SysError> {
+    let w = run(Sysno::AccountCapability, account.raw(), 0, [process, from, 0, 0])?;
+    Ok(((w[1] != 0).then(page::capability_status), (w[0] != 0).then_some(w[0])))
 }
 
 /// Makes an empty process. `end` names the event, and its bits, that tell of its end.

@@ -41,6 +41,7 @@ pub const OPERATIONS: &[Operation] = &[
     on(Sysno::AccountStatus, Kind::Account, Rights::INSPECT),
     on(Sysno::AccountProcess, Kind::Account, Rights::INSPECT),
     on(Sysno::AccountThread, Kind::Account, Rights::INSPECT),
+    on(Sysno::AccountCapability, Kind::Account, Rights::INSPECT),
     on(Sysno::ProcessCreate, Kind::Account, Rights::CREATE),
     with(Sysno::ProcessLoad, Kind::Process, Rights::CONTROL, Kind::Memory),
     with(Sysno::ProcessGrant, Kind::Process, Rights::GRANT, Kind::Memory),
