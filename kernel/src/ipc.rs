@@ -17,7 +17,7 @@ use crate::queue::{Incoming, Queue};
 use crate::schedule::Next;
 use crate::thread::{FORWARDED, MOST_ATTEMPTS, NEVER, Thread, Wait};
 use crate::trouble::Trouble;
-use abi::{CallFlags, Delivery, MAX_ATTEMPTS, Message, MessageId, SysError, Tag};
+use abi::{CallFlags, Delivery, Message, MessageId, SysError, Tag};
 
 /// Message ids: 48 bits of sequence, 16 bits of thread number. At a million calls a second they last nine years.
 pub(crate) const NUMBER_BITS: u32 = 16;
@@ -442,7 +442,7 @@ impl<M: Machine> Kernel<M> {
         let Wait::Answer(queue) = self.threads[caller].wait else { return };
         self.forget_holder(caller);
         let Thread { strikes, once, .. } = self.threads[caller];
-        let queue = queue.filter(|q| !self.queues[*q].doomed && !once && strikes < MAX_ATTEMPTS);
+        let queue = queue.filter(|q| !self.queues[*q].doomed && !once && strikes < self.queues[*q].attempts);
         let Some(queue) = queue else {
             self.unblock(caller);
             return self.wake(caller, Err(SysError::ServerDied));

@@ -13,7 +13,7 @@ use crate::mm::{Frame, FrameKind, Object, Ref};
 use crate::priority::PriorityQueue;
 use crate::reaper::Job;
 use crate::thread::{Thread, Wait};
-use abi::{Message, SysError, Tag};
+use abi::{MAX_ATTEMPTS, Message, SysError, Tag};
 
 /// Most posted messages that a ring holds.
 pub const MAX_RING: u64 = 1024;
@@ -45,6 +45,8 @@ pub struct Queue {
     capacity: u16,
     head: u16,
     pub(crate) count: u16,
+    /// Deaths of a server at a call of it after which the call is answered `ServerDied`.
+    pub(crate) attempts: u8,
     /// Whether the next message comes from the ring, where both have one.
     ring_first: bool,
     /// The account that pays.
@@ -73,6 +75,7 @@ impl Object for Queue {
             capacity: 0,
             head: 0,
             count: 0,
+            attempts: MAX_ATTEMPTS,
             ring_first: false,
             account: None,
             caps: 0,
@@ -110,14 +113,24 @@ pub enum Incoming {
 }
 
 impl<M: Machine> Kernel<M> {
-    /// Makes a queue whose ring holds `capacity` messages.
-    pub(crate) fn create_queue(&mut self, account: Ref<Account>, capacity: u64) -> Result<Ref<Queue>, SysError> {
+    /// Makes a queue whose ring holds `capacity` messages, and whose calls a server may die at `attempts` times (0: the
+    /// usual number).
+    pub(crate) fn create_queue(
+        &mut self,
+        account: Ref<Account>,
+        capacity: u64,
+        attempts: u64,
+    ) -> Result<Ref<Queue>, SysError> {
+        let attempts = match u8::try_from(attempts).map_err(|_| SysError::BadArgument)? {
+            0 => MAX_ATTEMPTS,
+            attempts => attempts,
+        };
         if capacity > MAX_RING {
             return Err(SysError::BadArgument);
         }
         self.next_queue += 1;
         let id = self.next_queue;
-        let queue = Queue { id, account: Some(account), capacity: capacity as u16, ..Queue::vacant() };
+        let queue = Queue { id, account: Some(account), capacity: capacity as u16, attempts, ..Queue::vacant() };
         let queue = self.create(account, queue)?;
         let pages = (capacity as usize).div_ceil(ENTRIES_PER_PAGE);
         debug_assert!(pages <= RING_PAGES);

@@ -261,7 +261,7 @@ impl<M: Machine> Kernel<M> {
 
             Sysno::QueueCreate => {
                 let account = cap(self, Kind::Account, Rights::CREATE)?.of();
-                let queue = self.create_queue(account, r.words[0])?;
+                let queue = self.create_queue(account, r.words[0], r.words[1])?;
                 self.give_new(me, process, Kind::Queue, queue.raw())
             }
             Sysno::EventCreate => {

@@ -109,6 +109,10 @@ impl Dir {
     pub fn sync(&self) -> Result<(), FsError> {
         self.client.sync()
     }
+    /// The same, and the disk is marked clean until something is changed again: what comes before a power-off.
+    pub fn rest(&self) -> Result<(), FsError> {
+        self.client.rest()
+    }
     /// The bytes of a file.
     pub fn read(&self, path: &str) -> Result<Vec<u8>, FsError> {
         let mut bytes = Vec::new();

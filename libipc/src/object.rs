@@ -96,7 +96,11 @@ impl Account {
     }
     /// A queue with room for `ring` posted messages.
     pub fn create_queue(self, ring: u64) -> Result<OwnedHandle, SysError> {
-        sys::queue_create(self.0, ring).map(OwnedHandle::new)
+        self.create_queue_for(ring, abi::MAX_ATTEMPTS)
+    }
+    /// The same, where a call that its server has died at `attempts` times is answered [`SysError::ServerDied`].
+    pub fn create_queue_for(self, ring: u64, attempts: u8) -> Result<OwnedHandle, SysError> {
+        sys::queue_create(self.0, ring, attempts).map(OwnedHandle::new)
     }
     /// An event.
     pub fn create_event(self) -> Result<OwnedHandle, SysError> {

@@ -105,7 +105,7 @@ fn sensible_words(number: Sysno, dice: &mut Dice, token: u64) -> [u64; 8] {
         Sysno::LeaseCopy => [few, few * 8, dice.below(60), token, dice.below(2), 0, 0, 0],
         Sysno::Duplicate | Sysno::ProcessGrant => [dice.next(), if few == 0 { 7 } else { 0 }, 0, 0, 0, 0, 0, 0],
         Sysno::AccountCreate => [1 + dice.below(12), 0, 0, 0, 0, 0, 0, 0],
-        Sysno::QueueCreate => [few, 0, 0, 0, 0, 0, 0, 0],
+        Sysno::QueueCreate => [few, few, 0, 0, 0, 0, 0, 0],
         Sysno::IrqCreate => [if few < 2 { u64::MAX } else { dice.below(20) }, few % 2, 0, 0, 0, 0, 0, 0],
         Sysno::PortsCreate => [window & 0xffff, 1 + few, 0, 0, 0, 0, 0, 0],
         _ => [1 << dice.below(4), few, 0, 0, 0, 0, 0, 0],

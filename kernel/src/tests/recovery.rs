@@ -118,6 +118,30 @@ fn a_call_that_has_killed_its_server_too_often_is_answered_server_died() {
 }
 
 #[test]
+fn a_queue_says_how_often_a_server_may_die_at_a_call_of_it() {
+    for allowed in [1, 2, 7, 255] {
+        let mut w = World::new();
+        let queue = w.get(w.init, sys(Sysno::QueueCreate).on(layout::INIT_ACCOUNT).words(&[0, allowed]));
+        let server = w.actor(60);
+        let receive = w.grant(server, queue, Rights::RECEIVE, 0);
+        let mut s = Service { queue, server, receive };
+        let (poison, send) = client(&mut w, &s, 1);
+        w.begin(poison, sys(Sysno::Call).on(send));
+        for death in 1..=allowed {
+            assert!(w.waits(poison), "it was given up after {} of {allowed} deaths", death - 1);
+            w.receive(s.server, s.receive);
+            w.fault(s.server, 14, 4, 0xdead_b000);
+            s.restart(&mut w);
+        }
+        assert_eq!(w.result(poison), Err(SysError::ServerDied), "after {allowed} deaths");
+        w.audit();
+    }
+    let mut w = World::new();
+    let more = sys(Sysno::QueueCreate).on(layout::INIT_ACCOUNT).words(&[0, 256]);
+    assert_eq!(w.make(w.init, more), Err(SysError::BadArgument));
+}
+
+#[test]
 fn a_call_that_a_server_merely_holds_outlives_any_number_of_its_deaths() {
     let mut w = World::new();
     let mut s = service(&mut w);

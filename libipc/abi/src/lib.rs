@@ -54,6 +54,6 @@ pub const PRIORITIES: u8 = 32;
 /// Most bytes of the kernel's command line.
 pub const MAX_CMDLINE: usize = 960;
 
-/// How often a server may fault or end itself at a call before the call is answered [`SysError::ServerDied`]. Calls that
-/// it merely holds are not counted, nor ends that another process orders.
+/// How often a server may fault or end itself at a call before the call is answered [`SysError::ServerDied`], unless its
+/// queue was made with another number. Calls that it merely holds are not counted, nor ends that another process orders.
 pub const MAX_ATTEMPTS: u8 = 3;

@@ -63,7 +63,7 @@ system_calls! {
     /// capabilities and leases in the message page as the tag counts them. Returns the reply: `rsi` = tag, `w0..w7`,
     /// payload and received capabilities in the message page. Errors: `BadArgument` (tag), `BadHandle`/`BadLease` (in
     /// the message page), `Closed`, `TimedOut` (not delivered), `OutcomeUnknown` (timed out after delivery),
-    /// `ServerDied` (died `MAX_ATTEMPTS` times of it, or once with `ONCE`), `Deadlock`.
+    /// `ServerDied` (died of it as often as its queue allows, or once with `ONCE`), `Deadlock`.
     Call = 8,
     /// Puts a message (tag and words only) into the ring of queue `rdi` and does not wait. Needs `SEND`. Errors:
     /// `BadArgument` (the tag counts payload, capabilities or leases), `WouldBlock` (ring full), `Closed`.
@@ -185,7 +185,8 @@ system_calls! {
     /// address, `w1` = how many pages from there on are contiguous. Errors: `BadArgument`, `NoMemory`.
     MemoryAddress = 60,
 
-    /// Makes a queue whose ring holds `w0` posted messages (0 to 1024). Needs `CREATE` on account `rdi`. Returns `w0` =
+    /// Makes a queue whose ring holds `w0` posted messages (0 to 1024). A call to it that its server has died at `w1` times
+    /// (1 to 255; 0 for [`crate::MAX_ATTEMPTS`]) is answered `ServerDied`. Needs `CREATE` on account `rdi`. Returns `w0` =
     /// handle, with all rights. Errors: `NoMemory`, `BadArgument`.
     QueueCreate = 64,
 

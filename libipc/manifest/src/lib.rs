@@ -158,8 +158,8 @@ pub struct Persistent {
 /// What init does when a service dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restart {
-    /// A call that has killed the service this many times is answered `ServerDied`.
-    pub max_attempts: u32,
+    /// A call to one of its queues that it has died at this many times is answered `ServerDied`.
+    pub max_attempts: u8,
     /// The pause before the second restart in a row; it doubles from there. The first restart is immediate.
     pub backoff_ms: u32,
     /// The longest pause.

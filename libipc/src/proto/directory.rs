@@ -74,6 +74,9 @@ protocol! {
     idempotent fn set_mtime(path: &str, seconds: i64) = 10;
     /// Returns when all that was done before survives a power cut.
     idempotent fn sync() = 11;
+    /// The same, and the disk is complete without a journal and marked clean, until something is changed again. Needs a
+    /// directory that may be written.
+    idempotent fn rest() = 12;
 }
 
 /// One name in a directory.

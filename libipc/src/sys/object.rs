@@ -274,9 +274,10 @@ pub fn memory_address(memory: Handle, page: u64) -> Result<(u64, u64), SysError>
     run(Sysno::MemoryAddress, memory.raw(), 0, [page, 0, 0, 0]).map(|w| (w[0], w[1]))
 }
 
-/// Makes a queue with room for `ring` posted messages.
-pub fn queue_create(account: Handle, ring: u64) -> Result<Handle, SysError> {
-    run(Sysno::QueueCreate, account.raw(), 0, [ring, 0, 0, 0]).map(made)
+/// Makes a queue with room for `ring` posted messages. A call that its server has died at `attempts` times (0: the usual
+/// number) is answered [`SysError::ServerDied`].
+pub fn queue_create(account: Handle, ring: u64, attempts: u8) -> Result<Handle, SysError> {
+    run(Sysno::QueueCreate, account.raw(), 0, [ring, attempts.into(), 0, 0]).map(made)
 }
 
 /// Makes an event.

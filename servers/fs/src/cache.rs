@@ -569,6 +569,15 @@ impl<'m, D: Disk> Cache<'m, D> {
         }
     }
 
+    /// Forgets a clean block, because it changes on the disk.
+    pub(crate) fn forget(&mut self, block: u64) {
+        let Some(slot) = self.index.get(block).filter(|&slot| self.slots[slot as usize].state == State::Clean) else {
+            return;
+        };
+        self.index.remove(block);
+        self.release(slot);
+    }
+
     /// Forgets every clean block, because the disk has changed below.
     pub(crate) fn forget_clean(&mut self) {
         for slot in 0..self.slots.len() as u32 {

@@ -379,12 +379,15 @@ impl<D: Disk> Fs<'_, D> {
         self.free_inode(inode.number, directory)
     }
 
+    /// The first inode of the orphan list, or 0.
+    pub(crate) fn first_orphan(&mut self) -> Result<u32> {
+        let mut copy = self.cache.read(0)?.to_vec();
+        Ok(Fields(&mut copy).orphan())
+    }
+
     /// Works on the first inode of the orphan list for one operation. False if the list is empty.
     pub(crate) fn reap(&mut self) -> Result<bool> {
-        let head = {
-            let mut copy = self.cache.read(0)?.to_vec();
-            Fields(&mut copy).orphan()
-        };
+        let head = self.first_orphan()?;
         if head == 0 {
             return Ok(false);
         }

@@ -410,6 +410,13 @@ impl<D: Disk> DirectoryServer for Server<'_, D> {
         self.set_time(cx, file, seconds)
     }
 
+    fn rest(&mut self, cx: &Context) -> Result<Reply<()>, FsError> {
+        self.allowed(cx, Access::WRITE)?;
+        self.fs.rest()?;
+        self.due = None;
+        now(())
+    }
+
     fn sync(&mut self, _: &Context) -> Result<Reply<()>, FsError> {
         self.save()
     }

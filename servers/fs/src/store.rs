@@ -5,7 +5,9 @@
 //!    A message id that has taken effect is answered from the record.
 //! 3. When an operation returns, its effect survives the death of this process. When `sync` returns, the effect of all
 //!    earlier operations survives a power cut.
-//! 4. After an error the heap holds nothing that the cache does not: it was dropped, to be read again.
+//! 4. While the disk is marked clean, it is complete without journal and memory, and nothing in the memory is newer. The
+//!    mark goes, safely, before anything changes.
+//! 5. After an error the heap holds nothing that the cache does not: it was dropped, to be read again.
 
 use alloc::vec::Vec;
 
@@ -218,6 +220,8 @@ pub struct Fs<'m, D> {
     pub(crate) orphans: bool,
     /// The journal has not been looked at yet: what is read may be half-written.
     pub(crate) opening: bool,
+    /// The disk is marked clean.
+    at_rest: bool,
     /// End of the last allocation, where new files begin.
     goal: u64,
     clock: fn() -> u64,
@@ -276,6 +280,7 @@ impl<'m, D: Disk> Fs<'m, D> {
             dir_hint: (0, 0),
             orphans: false,
             opening: true,
+            at_rest: !Fields(&mut block0).needs_recovery(),
             goal: 0,
             clock,
         };
@@ -313,7 +318,7 @@ impl<'m, D: Disk> Fs<'m, D> {
         Ok(())
     }
 
-    /// Takes the state from the disk: replays its journal, checks the superblock, and says that a journal is in use.
+    /// Takes the state from the disk: replays its journal, checks the superblock.
     fn start_from_disk(&mut self) -> Result<()> {
         let cache = &mut self.cache;
         cache.journal.replay(&mut cache.disk, self.sup.blocks)?;
@@ -329,16 +334,25 @@ impl<'m, D: Disk> Fs<'m, D> {
             if !fields.is_sound(&self.sup) {
                 return Err(Error::Corrupt);
             }
-            fields.set_needs_recovery(flag);
+            self.mark_clean(false)?;
         }
-        // This flag and nothing else: whatever else changes goes through the journal, where a torn write does no harm.
-        fields.set_needs_recovery(true);
-        fields.seal(&self.sup);
-        self.cache.disk.write_blocks(0, &block0)?;
-        self.cache.disk.flush()?;
         let mut root = self.cache.region.root();
         (root.log_sequence, root.log_head) = self.cache.journal.start();
         self.cache.region.flip(root, &[], None);
+        Ok(())
+    }
+
+    /// Sets or takes away the mark that the disk is clean. Nothing in the memory may be newer than the disk.
+    fn mark_clean(&mut self, on: bool) -> Result<()> {
+        let mut block0 = self.cache.read(0)?.to_vec();
+        // This flag and nothing else: whatever else changes goes through the journal, where a torn write does no harm.
+        let mut fields = Fields(&mut block0);
+        fields.set_needs_recovery(!on);
+        fields.seal(&self.sup);
+        self.cache.forget(0);
+        self.cache.disk.write_blocks(0, &block0)?;
+        self.cache.disk.flush()?;
+        self.at_rest = on;
         Ok(())
     }
 
@@ -413,6 +427,9 @@ impl<'m, D: Disk> Fs<'m, D> {
     }
 
     fn make_room(&mut self) -> Result<()> {
+        if self.at_rest {
+            self.mark_clean(false)?;
+        }
         if self.cache.region.root().phase == Phase::Writing {
             self.cache.sync()?;
         }
@@ -428,7 +445,7 @@ impl<'m, D: Disk> Fs<'m, D> {
     fn reap_all(&mut self) -> Result<()> {
         self.orphans = false;
         let mut left = self.inodes_bound();
-        while left > 0 && self.step(&mut |fs: &mut Self| fs.reap(), |_| None)? {
+        while left > 0 && self.first_orphan()? != 0 && self.step(&mut |fs: &mut Self| fs.reap(), |_| None)? {
             left -= 1;
         }
         Ok(())
@@ -487,7 +504,7 @@ impl<'m, D: Disk> Fs<'m, D> {
         self.cache.checkpoint()
     }
 
-    /// Makes the disk complete without journal and memory, as before a power-off. Work may go on after it.
+    /// Makes the disk complete without journal and memory. Work may go on after it.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -496,21 +513,17 @@ impl<'m, D: Disk> Fs<'m, D> {
         self.cache.checkpoint()
     }
 
-    /// Ends the use of the disk, and marks it clean. The contents of the persistent memory are forgotten.
+    /// The same, and marks the disk clean, as before a power-off. Work may go on: it takes the mark away first.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn close(mut self) -> Result<D> {
+    pub fn rest(&mut self) -> Result<()> {
+        if self.at_rest {
+            return Ok(());
+        }
         self.settle()?;
         self.cache.close_log()?;
-        let mut block0 = self.cache.read(0)?.to_vec();
-        let mut fields = Fields(&mut block0);
-        fields.set_needs_recovery(false);
-        fields.seal(&self.sup);
-        self.cache.region.format(Identity { uuid: self.sup.uuid, blocks: self.sup.blocks });
-        self.cache.disk.write_blocks(0, &block0)?;
-        self.cache.disk.flush()?;
-        Ok(self.cache.disk)
+        self.mark_clean(true)
     }
 
     fn stat_of(inode: &Inode) -> Stat {

@@ -137,7 +137,8 @@ fn make_services(mut boot: Boot, lasting: Lasting<'static>) -> Result<Supervisor
     let mut queues = alloc::vec![Provided { name: manifest::INIT_QUEUE.into(), queue: own, provider: None }];
     for (at, service) in boot.system.services.iter().enumerate() {
         for provided in &service.provides {
-            let queue = boot.account.create_queue(provided.ring.into()).map_err(text)?;
+            let attempts = service.restart.max_attempts;
+            let queue = boot.account.create_queue_for(provided.ring.into(), attempts).map_err(text)?;
             queues.push(Provided { name: provided.name.clone(), queue, provider: Some(at) });
         }
     }

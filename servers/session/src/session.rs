@@ -201,7 +201,9 @@ impl Session {
     /// Brings everything to the disk, reports the status in exec mode, and has the supervisor take the machine down.
     fn go_down(&mut self, how: u64, status: i32) {
         let mut status = status;
-        if let Some(Err(error)) = self.root.as_ref().map(|root| Dir::new(root.queue()).sync()) {
+        // One that was started again has not looked for the filesystem yet.
+        let root = self.root.take().or_else(|| shell::mount(self.fs).ok());
+        if let Some(Err(error)) = root.map(|root| Dir::new(root.queue()).rest()) {
             let text = format!("not everything is on the disk: {error}");
             self.write_log(&text);
             self.console.say(&text);

@@ -288,9 +288,9 @@ impl Check<'_> {
         let default = Restart::default();
         let max_attempts = match &raw.max_attempts {
             None => default.max_attempts,
-            Some(attempts) => match u32::try_from(*attempts.as_ref()) {
+            Some(attempts) => match u8::try_from(*attempts.as_ref()) {
                 Ok(attempts @ 1..) => attempts,
-                _ => self.wrong(attempts.span(), "max_attempts is at least 1", 1),
+                _ => self.wrong(attempts.span(), "max_attempts is 1 to 255", 1),
             },
         };
         let backoff_ms = raw.backoff.as_ref().map_or(default.backoff_ms, |pause| self.milliseconds(pause));
@@ -625,7 +625,8 @@ mod tests {
             ("provides = [7]", "expected the name of a queue"),
             ("provides = [{ name = 'fs', ring = 0 }]", "1 to 1024"),
             ("uses = [{ queue = 'init', rights = ['receive'] }]", "no right on a used queue"),
-            ("restart = { max_attempts = 0 }", "at least 1"),
+            ("restart = { max_attempts = 0 }", "1 to 255"),
+            ("restart = { max_attempts = 256 }", "1 to 255"),
             ("uses = ['init', 'init']", "listed twice"),
         ] {
             let shown = complaint(&service("fs", line));

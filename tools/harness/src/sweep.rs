@@ -124,7 +124,7 @@ impl Counts {
 }
 
 /// What the kernel says at power-off under `count=1`.
-fn counts_of(log: &str) -> BTreeMap<String, Counts> {
+pub(crate) fn counts_of(log: &str) -> BTreeMap<String, Counts> {
     let lines = log.lines().filter_map(|line| line.split_once("kernel: points of ")?.1.split_once(": "));
     lines
         .filter_map(|(name, numbers)| {

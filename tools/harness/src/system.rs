@@ -5,9 +5,11 @@ use crate::{
     disk::Disk,
     machine::{Machine, Streams, find, tail},
     qemu::{self, Config, Serial},
+    sweep::counts_of,
 };
 use anyhow::{Context, Result, ensure};
 use std::{
+    fmt::Display,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -43,6 +45,11 @@ impl Output {
     /// Its standard error as text.
     pub fn error_text(&self) -> String {
         String::from_utf8_lossy(&self.stderr).into_owned()
+    }
+
+    /// How often the points of [`Builder::kill`] and [`Builder::hang`] have struck this service.
+    pub fn kills(&self, service: &str) -> u64 {
+        counts_of(&self.log).get(service).map_or(0, |counts| counts.kills)
     }
 
     /// Itself, if it ended with status 0; otherwise an error that shows everything.
@@ -99,6 +106,17 @@ impl Builder {
     pub fn word(mut self, word: impl Into<String>) -> Builder {
         self.words.push(word.into());
         self
+    }
+
+    /// Kills a service at a chosen point of its work, such as `fs@before-reply:12`; several points stand one after the
+    /// other with commas. [`Output::kills`] tells whether they have struck.
+    pub fn kill(self, points: impl Display) -> Builder {
+        self.word(format!("kill={points}")).word("count=1")
+    }
+
+    /// Has a service hang, for ever, at a chosen entry into the kernel, such as `fs@entry:12`.
+    pub fn hang(self, points: impl Display) -> Builder {
+        self.word(format!("hang={points}")).word("count=1")
     }
 
     /// Counts instructions: while the guest is not idle, one is a nanosecond of its time.

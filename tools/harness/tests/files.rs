@@ -78,6 +78,20 @@ fn files_made_in_the_guest_are_read_by_the_host() -> Result<()> {
 }
 
 #[test]
+fn a_machine_that_powers_off_leaves_a_clean_disk() -> Result<()> {
+    let disk = Disk::scratch(SCRATCH)?;
+    System::builder().disk(&disk).exec("cp /bin/ls /home/ls; svc kill fs; rm /home/ls")?.success()?;
+    disk.assert_sound()?;
+    let mut system = System::builder().disk(&disk).boot()?;
+    system.run("cp /bin/ls /home/ls; svc kill block")?.success()?;
+    system.poweroff()?;
+    disk.assert_sound()?;
+    // Had there been anything in the journal, it would have been played and said.
+    assert_eq!(disk.notes(), Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
 fn a_cut_off_machine_leaves_an_image_that_replays_to_a_sound_one() -> Result<()> {
     let disk = Disk::scratch(SCRATCH)?;
     disk.write("/home/data", &noise(4 << 20))?;

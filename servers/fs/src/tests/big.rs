@@ -29,7 +29,7 @@ fn sixteen_mebibytes_go_through_a_quarter_mebibyte_of_cache() {
     let mut fs = open(&mut mem, &disk);
     assert!(read_all(&mut fs, copy).unwrap() == data);
     fs.unlink(3, root, b"big").unwrap();
-    let disk = fs.close().unwrap();
+    let disk = close(fs).unwrap();
     images::check(&disk.data(), false).unwrap();
     assert!(images::debugfs(&disk.data(), "cat /copy") == data);
 }
@@ -48,7 +48,7 @@ fn overwriting_a_large_file_in_a_small_cache_works_too() {
         fs.sync().unwrap();
         assert!(read_all(&mut fs, f).unwrap() == data);
     }
-    images::check(&fs.close().unwrap().data(), false).unwrap();
+    images::check(&close(fs).unwrap().data(), false).unwrap();
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_directory_of_five_thousand_entries_can_be_filled_listed_and_emptied() {
         fs.unlink(10_000 + i, dir, name(i).as_bytes()).unwrap();
     }
     fs.rmdir(2, root, b"dir").unwrap();
-    images::check(&fs.close().unwrap().data(), false).unwrap();
+    images::check(&close(fs).unwrap().data(), false).unwrap();
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_directory_indexed_by_e2fsck_can_be_read_and_changed() {
     })
     .unwrap();
     assert_eq!(seen, 1_500);
-    images::check(&fs.close().unwrap().data(), false).unwrap();
+    images::check(&close(fs).unwrap().data(), false).unwrap();
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_full_disk_gives_an_error_and_loses_nothing() {
                 Err(e) => assert_eq!(e, Error::NoSpace),
             }
         }
-        images::check(&fs.close().unwrap().data(), false).unwrap();
+        images::check(&close(fs).unwrap().data(), false).unwrap();
     }
 }
 
@@ -192,5 +192,5 @@ fn a_file_in_thousands_of_pieces_is_written_cut_and_removed_in_a_small_cache() {
     assert_eq!(fs.lookup(root, b"f").unwrap().id, g);
     fs.unlink(5, root, b"f").unwrap();
     assert_eq!(fs.space().unwrap().free_blocks, before);
-    images::check(&fs.close().unwrap().data(), false).unwrap();
+    images::check(&close(fs).unwrap().data(), false).unwrap();
 }

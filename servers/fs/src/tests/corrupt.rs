@@ -18,7 +18,7 @@ fn sample(options: &[&str]) -> Vec<u8> {
     for i in 0..300u64 {
         fs.create(2_000 + i, b, format!("a-rather-long-name-{i}").as_bytes(), true).unwrap();
     }
-    fs.close().unwrap().data()
+    close(fs).unwrap().data()
 }
 
 /// The blocks that are not zero and not in the journal's area: where damage matters.
@@ -59,7 +59,7 @@ fn use_it(mem: &mut [u8], disk: &SharedDisk, seed: u64) {
         }
     }
     let _ = fs.sync();
-    let _ = fs.close();
+    let _ = close(fs);
 }
 
 fn damage(image: &[u8], rounds: u64, flips: u64) {

@@ -17,6 +17,7 @@ fn workload() -> Vec<Op> {
         Op::Write(p("/d/f"), 0, 4_096),
         Op::Rename(p("/g"), p("/d/f")),
         Op::Sync,
+        Op::Rest,
         Op::Append(p("/d/f"), 40_000),
         Op::Truncate(p("/d/f"), 6_000),
         Op::Write(p("/d/f"), 100_000, 50),
@@ -26,7 +27,8 @@ fn workload() -> Vec<Op> {
         Op::Rmdir(p("/d")),
         Op::Create(p("/last")),
         Op::Append(p("/last"), 30_000),
-        Op::Sync,
+        Op::Rest,
+        Op::Rest,
         Op::Rmdir(p("/e")),
     ]
 }
@@ -45,7 +47,7 @@ fn run(disk: &SharedDisk, mem: &mut [u8], ops: &[Op], deaths: &[u64], wants: &[R
                 assert_eq!(got, wants[i], "{i}: {:?}", ops[i]);
                 done.set(i + 1);
             }
-            fs.close().expect("it closes");
+            close(fs).expect("it closes");
         });
         match ended {
             Some(()) => break,
@@ -75,7 +77,7 @@ fn sweep(kib: usize, image: &[u8], ops: &[Op], step: u64, second: bool) -> u64 {
         let mut fs = open(&mut mem, &disk);
         assert_eq!(difference(&snapshot(&mut fs), &tree), None, "death at event {at}");
         if at % 16 == 0 {
-            images::check(&fs.close().unwrap().data(), false).unwrap_or_else(|e| panic!("death at event {at}: {e}"));
+            images::check(&close(fs).unwrap().data(), false).unwrap_or_else(|e| panic!("death at event {at}: {e}"));
         }
     }
     total
@@ -124,7 +126,7 @@ fn fragmented() -> Vec<u8> {
             fs.write(10_000 * (n as u64 + 1) + i, f, (i * 811 % 2_000) * 8192, &i.to_le_bytes()).unwrap();
         }
     }
-    fs.close().unwrap().data()
+    close(fs).unwrap().data()
 }
 
 #[test]

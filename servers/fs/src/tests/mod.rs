@@ -29,6 +29,12 @@ pub fn open<'m>(memory: &'m mut [u8], disk: &SharedDisk) -> Fs<'m, SharedDisk> {
     Fs::open(memory, disk.clone(), clock).expect("the image opens")
 }
 
+/// Brings the disk to rest and ends the use of it.
+pub fn close(mut fs: Fs<'_, SharedDisk>) -> crate::Result<SharedDisk> {
+    fs.rest()?;
+    Ok(fs.cache.disk)
+}
+
 /// Writes all of `data` at `offset`, in as many operations as it takes, with ids from `id` on.
 pub fn write_all(
     fs: &mut Fs<'_, SharedDisk>,

@@ -27,6 +27,7 @@ pub enum Op {
     Append(String, usize),
     Truncate(String, u64),
     Sync,
+    Rest,
 }
 
 pub fn parent(path: &str) -> (&str, &str) {
@@ -49,6 +50,7 @@ pub fn some_op(rng: &mut Rng, largest: u64) -> Op {
         11..15 => Op::Write(path, rng.below(largest), 1 + rng.below(30_000) as usize),
         15..17 => Op::Append(path, 1 + rng.below(9_000) as usize),
         17..19 => Op::Truncate(path, rng.below(largest)),
+        _ if rng.below(3) == 0 => Op::Rest,
         _ => Op::Sync,
     }
 }
@@ -148,7 +150,7 @@ pub fn apply_model(tree: &mut Tree, id: u64, op: &Op) -> Result<u64, Error> {
             return Ok(at);
         }
         Op::Truncate(p, size) => file(tree, p)?.resize(*size as usize, 0),
-        Op::Sync => {}
+        Op::Sync | Op::Rest => {}
     }
     Ok(0)
 }
@@ -207,6 +209,7 @@ pub fn apply(fs: &mut Fs<'_, SharedDisk>, id: u64, op: &Op) -> Result<u64, Error
             fs.truncate(id, f, *size).map(|()| 0)
         }
         Op::Sync => fs.sync().map(|()| 0),
+        Op::Rest => fs.rest().map(|()| 0),
     }
 }
 
@@ -279,7 +282,7 @@ fn run(image: &[u8], kib: usize, ops: &[(u64, Op)], restart: u64, judge: bool) -
         }
         rest = after;
         if rest.is_empty() {
-            let disk = fs.close().map_err(|e| format!("{e:?}"))?;
+            let disk = close(fs).map_err(|e| format!("{e:?}"))?;
             return if judge { images::check(&disk.data(), false) } else { Ok(()) };
         }
     }

@@ -31,7 +31,7 @@ fn record(image: &[u8], kib: usize, ops: &[Op], restarts: bool) -> History {
         let before = disk.0.borrow().log.len();
         let mut got = None;
         // With restarts, a death in the middle of some syncs, after which the successor has to finish them.
-        if restarts && matches!(op, Op::Sync) {
+        if restarts && matches!(op, Op::Sync | Op::Rest) {
             got = fuse::until(id * 7 % 23, || apply(&mut fs, id, op));
             if got.is_none() {
                 drop(fs);
@@ -41,7 +41,7 @@ fn record(image: &[u8], kib: usize, ops: &[Op], restarts: bool) -> History {
         let got = got.unwrap_or_else(|| apply(&mut fs, id, op));
         assert_eq!(got, apply_model(&mut tree, id, op), "{op:?}");
         history.states.push((before, tree.clone()));
-        if matches!(op, Op::Sync) {
+        if matches!(op, Op::Sync | Op::Rest) {
             history.synced.push((disk.0.borrow().log.len(), history.states.len() - 1));
         }
         if i % 5 == 0 {
@@ -81,7 +81,7 @@ fn judge(history: &History, data: Vec<u8>, cut: usize, thorough: bool, what: &st
         difference(&found, &history.states[first].1)
     );
     if thorough {
-        images::check(&fs.close().unwrap().data(), false).unwrap_or_else(|e| panic!("{what}, cut at {cut}: {e}"));
+        images::check(&close(fs).unwrap().data(), false).unwrap_or_else(|e| panic!("{what}, cut at {cut}: {e}"));
     }
 }
 
@@ -186,7 +186,10 @@ fn a_torn_write_of_the_superblock_at_mount_or_at_the_end_does_no_harm() {
     let disk = SharedDisk::new(image.clone());
     disk.0.borrow_mut().recording = true;
     let mut mem = memory(256);
-    super::open(&mut mem, &disk).close().unwrap();
+    let mut fs = super::open(&mut mem, &disk);
+    let root = fs.root().unwrap();
+    fs.create(1, root, b"f", true).unwrap();
+    close(fs).unwrap();
     let log = disk.0.borrow().log.clone();
     let mut before = image;
     for event in &log {

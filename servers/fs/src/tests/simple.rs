@@ -20,7 +20,7 @@ fn what_is_written_can_be_read_by_us_and_by_debugfs_and_passes_e2fsck() {
     assert_eq!(read_all(&mut fs, file).unwrap(), data);
     assert_eq!(fs.lookup(dir, b"file").unwrap().id, file);
     assert_eq!(fs.lookup(root, b"dir").unwrap().kind, Kind::Directory);
-    let disk = fs.close().unwrap();
+    let disk = close(fs).unwrap();
     images::check(&disk.data(), false).unwrap();
     assert_eq!(images::debugfs(&disk.data(), "cat /dir/file"), data);
 }
@@ -58,7 +58,7 @@ fn files_put_in_by_mke2fs_can_be_read_changed_and_removed() {
         fs.unlink(100 + i as u64, bin, name).unwrap();
     }
     fs.rmdir(3, root, b"bin").unwrap();
-    images::check(&fs.close().unwrap().data(), false).unwrap();
+    images::check(&close(fs).unwrap().data(), false).unwrap();
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn names_and_kinds_are_checked() {
     fs.create(11, dir, b"inner", true).unwrap();
     assert_eq!(fs.rmdir(12, root, b"d"), Err(Error::NotEmpty));
     assert_eq!(fs.rename(13, (root, b"d"), (dir, b"self")), Err(Error::Invalid));
-    let disk = fs.close().unwrap();
+    let disk = close(fs).unwrap();
     images::check(&disk.data(), false).unwrap();
 }
 
@@ -125,13 +125,36 @@ fn a_commit_writes_nothing_to_the_disk_and_survives_a_restart() {
     let (disk, mut mem) = (fresh(), memory(512));
     let mut fs = open(&mut mem, &disk);
     let root = fs.root().unwrap();
-    let before = disk.0.borrow().writes;
     let file = fs.create(1, root, b"f", true).unwrap();
+    let before = disk.0.borrow().writes;
     fs.write(2, file, 0, &pattern(9, 20_000)).unwrap();
     assert_eq!(disk.0.borrow().writes, before);
     drop(fs);
     let mut fs = open(&mut mem, &disk);
     assert_eq!(read_all(&mut fs, file).unwrap(), pattern(9, 20_000));
+}
+
+#[test]
+fn a_disk_at_rest_is_clean_without_its_journal_until_something_changes() {
+    let (disk, mut mem) = (fresh(), memory(512));
+    let mut fs = open(&mut mem, &disk);
+    assert_eq!(disk.0.borrow().writes, 0, "opening a clean disk does not change it");
+    let root = fs.root().unwrap();
+    for round in 0..3 {
+        let file = fs.create(1 + 10 * round, root, format!("f{round}").as_bytes(), true).unwrap();
+        assert!(images::check(&disk.data(), false).is_err(), "it says that it is in use");
+        fs.write(2 + 10 * round, file, 0, &pattern(round, 20_000)).unwrap();
+        fs.rest().unwrap();
+        images::check(&disk.data(), false).unwrap();
+        assert_eq!(images::debugfs(&disk.data(), &format!("cat /f{round}")), pattern(round, 20_000));
+        let before = disk.0.borrow().writes;
+        fs.rest().unwrap();
+        fs.settle().unwrap();
+        drop(fs);
+        fs = open(&mut mem, &disk);
+        assert_eq!(read_all(&mut fs, file).unwrap(), pattern(round, 20_000));
+        assert_eq!(disk.0.borrow().writes, before, "a successor leaves it at rest");
+    }
 }
 
 #[test]
@@ -154,7 +177,7 @@ fn corrupt_memory_is_discarded_and_the_disk_taken_as_it_is() {
         assert_eq!(fs.lookup(root, b"kept").unwrap().id, kept);
         assert!(matches!(fs.lookup(root, b"lost"), Ok(_) | Err(Error::NotFound)));
         if seed % 20 == 0 {
-            images::check(&fs.close().unwrap().data(), false).unwrap();
+            images::check(&close(fs).unwrap().data(), false).unwrap();
         }
     }
 }
@@ -176,7 +199,7 @@ fn holes_read_as_zero_and_cutting_a_file_leaves_no_old_bytes_behind() {
     assert_eq!(fs.read(f, 9_000, &mut [0; 4]), Ok(0));
     assert_eq!(fs.read(f, u64::MAX, &mut [0; 4]), Ok(0));
     assert_eq!(fs.write(6, f, u64::MAX - 1, b"xyz"), Err(Error::TooLarge));
-    images::check(&fs.close().unwrap().data(), false).unwrap();
+    images::check(&close(fs).unwrap().data(), false).unwrap();
 }
 
 #[test]
@@ -198,7 +221,7 @@ fn rename_replaces_moves_directories_and_keeps_link_counts() {
     assert_eq!(fs.rename(10, (b, b"g"), (b, b"empty")), Err(Error::IsADirectory));
     assert_eq!(fs.rename(11, (b, b"empty"), (b, b"g")), Err(Error::NotADirectory));
     fs.rename(12, (b, b"g"), (b, b"g")).unwrap();
-    images::check(&fs.close().unwrap().data(), false).unwrap();
+    images::check(&close(fs).unwrap().data(), false).unwrap();
 }
 
 #[test]
@@ -236,6 +259,6 @@ fn other_feature_sets_mount_too() {
         let mut id = 10;
         write_all(&mut fs, &mut id, f, 3, &pattern(5, 2_000_000)).unwrap();
         fs.truncate(3, f, 1_000_000).unwrap();
-        images::check(&fs.close().unwrap().data(), false).unwrap_or_else(|e| panic!("{options:?}: {e}"));
+        images::check(&close(fs).unwrap().data(), false).unwrap_or_else(|e| panic!("{options:?}: {e}"));
     }
 }
