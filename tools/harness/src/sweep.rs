@@ -173,18 +173,10 @@ impl Sweep {
         records.sort();
         let images = Images::get()?;
         let directory = tempfile::Builder::new().prefix("tessera-sweep-").tempdir()?;
-        Disk::create(directory.path().join(IMAGE), DISK, &images.programs)?;
+        let disk = Disk::create(directory.path().join(IMAGE), DISK, &images.programs)?;
+        // A long script has no room on the command line.
+        disk.write(SCRIPT, command(steps, "").as_bytes())?;
         Ok(Sweep { images, directory, steps, lines, files, records })
-    }
-
-    /// The shell's command; `meanwhile` is run while the clients work.
-    fn command(&self, meanwhile: &str) -> String {
-        let work = |number| format!("workload {number} {}", self.steps);
-        let (first, second, last) = (work(1), work(2), work(3));
-        format!(
-            "{first} & a=$!; {second} & b=$!; {last} | cat & c=$!; {meanwhile} \
-             wait $a && wait $b && wait $c && echo all ended with $?"
-        )
     }
 
     /// The points of every service, from an undisturbed run.
@@ -216,8 +208,9 @@ impl Sweep {
         for word in words {
             builder = builder.word(word);
         }
-        // A long script has no room on the command line.
-        disk.write(SCRIPT, self.command(meanwhile).as_bytes())?;
+        if !meanwhile.is_empty() {
+            disk.write(SCRIPT, command(self.steps, meanwhile).as_bytes())?;
+        }
         let output = builder.exec(&format!("sh {SCRIPT}"))?;
         self.check_output(&output)?;
         self.check_files(&disk, directory.path())?;
@@ -267,6 +260,16 @@ impl Sweep {
         }
         Ok(())
     }
+}
+
+/// The shell's command; `meanwhile` is run while the clients work.
+fn command(steps: usize, meanwhile: &str) -> String {
+    let work = |number| format!("workload {number} {steps}");
+    let (first, second, last) = (work(1), work(2), work(3));
+    format!(
+        "{first} & a=$!; {second} & b=$!; {last} | cat & c=$!; {meanwhile} \
+         wait $a && wait $b && wait $c && echo all ended with $?"
+    )
 }
 
 /// The elements of `some` that are not in `others`, as often as they are there more often. Both are sorted.
