@@ -1,4 +1,5 @@
-# Sourced by run.sh and test.sh: sees to it that this machine can build and boot Tessera.
+# Sourced by run.sh and test.sh: sees to it that this machine can build and boot Tessera. `needs=tests` before it: that it
+# can run all tests as well.
 #
 # With everything there it decides on a toolchain and is done: no network, no waiting. What is missing is installed
 # with apt-get on Debian and its kin; elsewhere, or without root rights, it says exactly what to install and stops.
@@ -51,6 +52,16 @@ have_kernel_toolchain || missing="$missing $rust_packages"
 have cc || missing="$missing gcc libc6-dev"
 have qemu-system-x86_64 || [ -n "${TESSERA_QEMU:-}" ] || missing="$missing qemu-system-x86"
 have mke2fs && have debugfs && have e2fsck || missing="$missing e2fsprogs"
+if [ "${needs:-}" = tests ]; then
+    # For the ISO, and keep in step with tools/harness/src/iso.rs.
+    have grub-mkrescue || missing="$missing grub-common"
+    have xorriso || missing="$missing xorriso"
+    have mformat || missing="$missing mtools"
+    [ -d /usr/lib/grub/i386-pc ] || missing="$missing grub-pc-bin"
+    [ -d /usr/lib/grub/x86_64-efi ] || missing="$missing grub-efi-amd64-bin"
+    [ -e /usr/share/ovmf/OVMF.fd ] || missing="$missing ovmf"
+    have gdb || missing="$missing gdb"
+fi
 
 # stop REASON: say what to do by hand, and end.
 stop() {

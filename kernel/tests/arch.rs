@@ -1,8 +1,12 @@
 //! The parts of `arch` that are computation only, on the host: ranges of memory, and what firmware and loader hand over.
 //! The kernel binary cannot be tested here, so its modules are compiled in.
 
+#[path = "../src/arch/x86_64/loader.rs"]
+mod loader;
 #[path = "../src/arch/x86_64/madt.rs"]
 mod madt;
+#[path = "../src/arch/x86_64/multiboot2.rs"]
+mod multiboot2;
 #[path = "../src/arch/x86_64/physical.rs"]
 mod physical;
 #[path = "../src/arch/x86_64/pvh.rs"]
@@ -139,6 +143,17 @@ proptest! {
         let memory = Fake { base: 0x1000, bytes };
         prop_assert!(!Topology::read(&memory, 0x1000 + at).io_apics.is_empty());
         let _ = pvh::read(&memory, 0x1000 + at);
+        let _ = multiboot2::read(&memory, 0x1000 + at);
+    }
+
+    #[test]
+    fn no_change_of_a_good_boot_information_can_do_harm(at in 0usize..200, byte in any::<u8>(), keep in 0usize..300) {
+        let mut memory = informed(&everything());
+        memory.bytes[at] = byte;
+        memory.bytes.truncate(keep.max(16));
+        if let Ok(found) = multiboot2::read(&memory, 0x1000) {
+            prop_assert!(found.archive.start < found.archive.end && in_order(&found.ram));
+        }
     }
 }
 
@@ -202,6 +217,112 @@ fn a_loader_without_archive_or_with_a_bad_command_line_is_refused_with_the_reaso
     let mut wrong = loaded(&map, b"\0", MODULE);
     wrong.put(0x1000, &[0]);
     assert!(pvh::read(&wrong, 0x1000).unwrap_err().contains("magic"));
+}
+
+// The Multiboot2 loader.
+
+/// A tag.
+fn tag(kind: u32, content: &[u8]) -> std::vec::Vec<u8> {
+    let mut tag = [kind.to_le_bytes(), (8 + content.len() as u32).to_le_bytes()].concat();
+    tag.extend_from_slice(content);
+    tag.resize(tag.len().next_multiple_of(8), 0);
+    tag
+}
+
+/// A memory map of these entries (start, size, type), `stride` bytes each.
+fn memory_map(stride: u32, map: &[(u64, u64, u32)]) -> std::vec::Vec<u8> {
+    let mut content = [stride.to_le_bytes(), 0u32.to_le_bytes()].concat();
+    for (start, size, kind) in map {
+        let mut entry = [start.to_le_bytes(), size.to_le_bytes()].concat();
+        entry.extend_from_slice(&kind.to_le_bytes());
+        entry.resize(stride.max(20) as usize, 0);
+        content.extend_from_slice(&entry);
+    }
+    tag(6, &content)
+}
+
+fn module(start: u32, end: u32) -> std::vec::Vec<u8> {
+    tag(3, &[&start.to_le_bytes()[..], &end.to_le_bytes(), b"boot.tar\0"].concat())
+}
+
+const MAP: &[(u64, u64, u32)] =
+    &[(0, 0x9fc00, 1), (0xf0000, 0x10000, 2), (0x10_0000, 0x70_0000, 1), (0x20_0000, 0x1000, 3)];
+
+/// What GRUB hands over, and a tag of which nothing is known.
+fn everything() -> [std::vec::Vec<u8>; 7] {
+    let root = |revision| [&b"RSD PTR \0OEMID_"[..], &[revision; 21]].concat();
+    [
+        tag(1, b"exec=6c73\0"),
+        tag(777, &[1, 2, 3]),
+        module(0x30_0000, 0x30_04d2),
+        module(0x40_0000, 0x40_0001),
+        memory_map(24, MAP),
+        tag(14, &root(0)),
+        tag(15, &root(2)),
+    ]
+}
+
+/// A loader's memory with these tags in its boot information, at 0x1000.
+fn informed(tags: &[std::vec::Vec<u8>]) -> Fake {
+    let mut memory = Fake::new();
+    let tags = [&tags.concat()[..], &tag(0, &[])].concat();
+    memory.put(0x1000, &(8 + tags.len() as u32).to_le_bytes());
+    memory.put(0x1008, &tags);
+    memory
+}
+
+#[test]
+fn a_boot_information_gives_memory_map_archive_command_line_and_root_pointer() {
+    let found = multiboot2::read(&informed(&everything()), 0x1000).unwrap();
+    // The page of the loader's copy of the root pointer is nobody's.
+    let ram = [range(0, 0x1000), range(0x2000, 0x9fc00), range(0x10_0000, 0x20_0000), range(0x20_1000, 0x80_0000)];
+    assert_eq!(found.ram.as_slice(), ram);
+    assert_eq!(found.archive, range(0x30_0000, 0x30_04d2));
+    assert_eq!(found.cmdline.as_str(), "exec=6c73");
+    let memory = informed(&everything());
+    assert_eq!(memory.bytes(found.rsdp, 16).unwrap()[15], 2, "the newer of the two root pointers");
+}
+
+#[test]
+fn longer_entries_of_a_memory_map_are_stepped_over() {
+    let found = multiboot2::read(&informed(&[memory_map(40, MAP), module(0x30_0000, 0x30_0001)]), 0x1000).unwrap();
+    assert_eq!(found.ram.len(), 3);
+    assert_eq!((found.rsdp, found.cmdline.as_str()), (0, ""));
+}
+
+#[test]
+fn a_boot_information_that_lacks_or_spoils_something_is_refused_with_the_reason() {
+    let map = || memory_map(24, MAP);
+    let archive = || module(0x30_0000, 0x30_0001);
+    for (tags, reason) in [
+        (std::vec![map()], "no boot archive (with GRUB: module2 FILE)"),
+        (std::vec![archive()], "no memory map"),
+        (std::vec![memory_map(16, MAP), archive()], "too small"),
+        (std::vec![map(), module(0x30_0000, 0x30_0000)], "empty"),
+        (std::vec![map(), module(0x30_0001, 0x30_0005)], "start on a page"),
+        (std::vec![map(), tag(3, &[0; 7])], "too short"),
+        (std::vec![map(), archive(), tag(1, b"no end")], "command line cannot be read"),
+        (std::vec![map(), archive(), tag(1, b"a\tb\0")], "printable"),
+    ] {
+        assert_eq!(multiboot2::read(&informed(&tags), 0x1000).map(|_| ()).map_err(|e| e.contains(reason)), Err(true));
+    }
+    let sized = |size: u32| {
+        let mut memory = informed(&everything());
+        memory.put(0x1000, &size.to_le_bytes());
+        multiboot2::read(&memory, 0x1000).unwrap_err()
+    };
+    assert!(sized(0).contains("believable") && sized(u32::MAX).contains("believable"));
+    assert!(sized(0x8000).contains("outside"));
+    assert!(sized(32).contains("no memory map"), "what lies behind the end is not read");
+}
+
+#[test]
+fn a_tag_of_no_size_or_beyond_the_end_ends_the_list() {
+    for size in [0u32, 7, 0x2000, u32::MAX] {
+        let mut memory = informed(&everything());
+        memory.put(0x100c, &size.to_le_bytes());
+        assert!(multiboot2::read(&memory, 0x1000).unwrap_err().contains("no memory map"), "{size}");
+    }
 }
 
 // Sets of memory.

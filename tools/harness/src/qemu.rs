@@ -1,5 +1,6 @@
 //! QEMU's command line, for every use of it.
 
+use crate::{Images, iso::Firmware};
 use anyhow::{Context, Result, ensure};
 use std::{
     ffi::{OsStr, OsString},
@@ -21,20 +22,38 @@ pub enum Serial {
     Terminal,
 }
 
+/// What the machine boots from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Boot {
+    /// QEMU loads these itself (PVH).
+    Kernel {
+        /// The kernel.
+        kernel: PathBuf,
+        /// The boot archive.
+        archive: PathBuf,
+    },
+    /// An ISO, in the drive that the firmware starts from. It has its command line within it.
+    Iso(PathBuf, Firmware),
+}
+
+impl From<&Images> for Boot {
+    fn from(images: &Images) -> Boot {
+        Boot::Kernel { kernel: images.kernel.clone(), archive: images.archive.clone() }
+    }
+}
+
 /// A machine to be started.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Another QEMU than the one that `TESSERA_QEMU` or the path leads to.
     pub qemu: Option<PathBuf>,
-    /// The kernel.
-    pub kernel: PathBuf,
-    /// The boot archive.
-    pub archive: PathBuf,
+    /// What it boots from.
+    pub boot: Boot,
     /// The disk image.
     pub disk: Option<PathBuf>,
     /// MiB of RAM.
     pub memory: u32,
-    /// Words for the kernel's command line.
+    /// Words for the kernel's command line, where QEMU loads it.
     pub words: Vec<String>,
     /// Count instructions: one guest instruction is one nanosecond and one tick of the TSC.
     pub icount: bool,
@@ -58,7 +77,20 @@ impl Config {
         let mut command = bound_to_this_process(installed(&self.qemu.clone().unwrap_or_else(usual))?);
         command.args(["-M", "q35", "-cpu", CPU, "-smp", "1", "-nodefaults", "-no-user-config", "-display", "none"]);
         command.arg("-m").arg(self.memory.to_string());
-        command.arg("-kernel").arg(&self.kernel).arg("-initrd").arg(escaped(&self.archive)).arg("-append").arg(words);
+        match &self.boot {
+            Boot::Kernel { kernel, archive } => {
+                command.arg("-kernel").arg(kernel).arg("-initrd").arg(escaped(archive)).arg("-append").arg(words);
+            }
+            Boot::Iso(file, firmware) => {
+                ensure!(words.is_empty(), "an ISO has its command line within it");
+                if let Some(firmware) = firmware.file()? {
+                    command.arg("-bios").arg(firmware);
+                }
+                let mut drive = OsString::from("if=none,id=cd0,format=raw,media=cdrom,readonly=on,file=");
+                drive.push(escaped(file));
+                command.arg("-drive").arg(drive).args(["-device", "ide-cd,drive=cd0,bootindex=0"]);
+            }
+        }
         command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
         command.args(["-serial", if self.serial == Serial::Terminal { "mon:stdio" } else { "stdio" }]);
         if !self.reboot {
@@ -116,8 +148,7 @@ mod tests {
     fn config() -> Config {
         Config {
             qemu: Some("/bin/sh".into()),
-            kernel: "kernel".into(),
-            archive: "boot.tar".into(),
+            boot: Boot::Kernel { kernel: "kernel".into(), archive: "boot.tar".into() },
             disk: Some("a,b.img".into()),
             memory: 64,
             words: vec![exec_word("ls /bin"), "seed=7".into()],
@@ -148,6 +179,15 @@ mod tests {
         }
         assert!(!arguments(&Config { reboot: true, ..config() }).contains("-no-reboot"));
         assert!(!arguments(&Config { disk: None, ..config() }).contains("virtio"));
+    }
+
+    #[test]
+    fn an_iso_is_in_the_first_drive_and_takes_no_words() {
+        let boot = Boot::Iso("a,b.iso".into(), Firmware::Bios);
+        let all = arguments(&Config { boot: boot.clone(), words: vec![], ..config() });
+        assert!(all.contains("readonly=on,file=a,,b.iso|-device|ide-cd,drive=cd0,bootindex=0|"), "{all}");
+        assert!(!all.contains("-kernel") && !all.contains("-append"), "{all}");
+        assert!(Config { boot, ..config() }.command().is_err());
     }
 
     #[test]

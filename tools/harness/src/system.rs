@@ -3,8 +3,9 @@
 use crate::{
     build::Images,
     disk::Disk,
+    iso::{self, Firmware},
     machine::{Machine, Streams, find, tail},
-    qemu::{self, Config, Serial},
+    qemu::{self, Boot, Config, Serial},
     sweep::counts_of,
 };
 use anyhow::{Context, Result, ensure};
@@ -13,6 +14,7 @@ use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
+use tempfile::TempPath;
 
 /// How long a machine may take for anything, unless said otherwise. Emulators on busy machines are slow.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -79,8 +81,16 @@ pub struct Builder {
     memory: u32,
     words: Vec<String>,
     icount: bool,
+    iso: Option<Firmware>,
     patience: Duration,
     stdin: Vec<u8>,
+}
+
+/// Files that are there for as long as their machine.
+#[derive(Debug)]
+struct Lent {
+    _disk: Option<Disk>,
+    _iso: Option<TempPath>,
 }
 
 impl Builder {
@@ -125,6 +135,12 @@ impl Builder {
         self
     }
 
+    /// Boots from an ISO, with this firmware, instead of having QEMU load the kernel.
+    pub fn iso(mut self, firmware: Firmware) -> Builder {
+        self.iso = Some(firmware);
+        self
+    }
+
     /// How long the boot and each wait after it may take.
     pub fn patience(mut self, patience: Duration) -> Builder {
         self.patience = patience;
@@ -153,7 +169,7 @@ impl Builder {
     pub fn exec(mut self, command: &str) -> Result<Output> {
         self.words.insert(0, qemu::exec_word(command));
         let input = std::mem::take(&mut self.stdin);
-        let (mut machine, _disk) = self.start(Streams { framed: true, ..Streams::default() })?;
+        let (mut machine, _lent) = self.start(Streams { framed: true, ..Streams::default() })?;
         machine.feed(std::io::Cursor::new(input))?;
         let what = format!("`{command}` to end");
         let status = machine.wait(&what, self.patience, |state| state.status)?;
@@ -165,27 +181,38 @@ impl Builder {
 
     /// Boots to the shell's prompt.
     pub fn boot(self) -> Result<System> {
-        let (machine, disk) = self.start(Streams::default())?;
-        let mut system = System { machine, patience: self.patience, seen: 0, commands: 0, _disk: disk };
+        let (machine, lent) = self.start(Streams::default())?;
+        let mut system = System { machine, patience: self.patience, seen: 0, commands: 0, _lent: lent };
         system.expect(PROMPT)?;
         Ok(system)
     }
 
-    fn start(&self, streams: Streams) -> Result<(Machine, Option<Disk>)> {
+    fn start(&self, streams: Streams) -> Result<(Machine, Lent)> {
         let images = self.images.clone().map_or_else(Images::get, Ok)?;
         let fresh = if self.disk.is_none() && !self.no_disk { Some(Disk::scratch(SCRATCH)?) } else { None };
+        let iso = match self.iso {
+            Some(firmware) => {
+                let file = tempfile::NamedTempFile::new()?.into_temp_path();
+                iso::make(&images, &self.words.join(" "), &file)?;
+                Some((firmware, file))
+            }
+            None => None,
+        };
         let config = Config {
             qemu: self.qemu.clone(),
-            kernel: images.kernel,
-            archive: images.archive,
+            boot: match &iso {
+                Some((firmware, file)) => Boot::Iso(file.to_path_buf(), *firmware),
+                None => (&images).into(),
+            },
             disk: self.disk.clone().or(fresh.as_ref().map(|disk| disk.path().to_owned())),
             memory: self.memory,
-            words: self.words.clone(),
+            words: if iso.is_some() { Vec::new() } else { self.words.clone() },
             icount: self.icount,
             reboot: false,
             serial: Serial::Pipes,
         };
-        Ok((Machine::start(&config, streams)?, fresh))
+        let machine = Machine::start(&config, streams)?;
+        Ok((machine, Lent { _disk: fresh, _iso: iso.map(|(_, file)| file) }))
     }
 }
 
@@ -199,7 +226,7 @@ pub struct System {
     /// How much of the log earlier waits have consumed.
     seen: usize,
     commands: u32,
-    _disk: Option<Disk>,
+    _lent: Lent,
 }
 
 impl System {
@@ -213,6 +240,7 @@ impl System {
             memory: 128,
             words: Vec::new(),
             icount: false,
+            iso: None,
             patience: PATIENCE,
             stdin: Vec::new(),
         }

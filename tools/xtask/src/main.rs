@@ -5,6 +5,7 @@
 
 mod bench;
 mod disk;
+mod iso;
 mod lint;
 mod run;
 mod sweep;
@@ -33,6 +34,8 @@ enum Command {
     Build,
     /// Boot in QEMU, to a shell prompt in this terminal or to run one command
     Run(run::Options),
+    /// Make a bootable ISO, for BIOS and UEFI
+    Iso(iso::Options),
     /// Run all tests: those of the crates on this machine, then those in QEMU
     Test(test::Options),
     /// Run the guest's `bench` program, counting guest instructions
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Build => build().unwrap_or_else(failed(1)),
         Command::Run(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
+        Command::Iso(options) => options.run().unwrap_or_else(failed(1)),
         Command::Test(options) => options.run().unwrap_or_else(failed(1)),
         Command::Bench(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
         Command::Sweep(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),

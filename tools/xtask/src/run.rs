@@ -6,7 +6,7 @@ use harness::{
     Disk, Images,
     disk::remember,
     machine::{Machine, Streams},
-    qemu::{Config, Serial, exec_word},
+    qemu::{Boot, Config, Serial, exec_word},
     system::POWER_OFF,
     workspace,
 };
@@ -16,6 +16,15 @@ use std::{
     process::ExitCode,
     time::{Duration, Instant},
 };
+
+/// What an ISO is started by.
+#[derive(clap::ValueEnum, Clone, Copy)]
+enum Firmware {
+    /// SeaBIOS
+    Bios,
+    /// OVMF
+    Uefi,
+}
 
 /// The size of the disk that is made when there is none.
 const NEW_DISK: u64 = 64 << 20;
@@ -44,6 +53,9 @@ pub struct Options {
     /// Count guest instructions: one is one nanosecond of the guest, while it is not idle
     #[arg(long)]
     icount: bool,
+    /// Boot from an ISO with this firmware, instead of having QEMU load the kernel
+    #[arg(long, value_name = "FIRMWARE")]
+    iso: Option<Firmware>,
     /// End when the guest reboots, instead of booting again (--exec always does)
     #[arg(long)]
     no_reboot: bool,
@@ -62,8 +74,7 @@ impl Options {
         };
         let mut config = Config {
             qemu: None,
-            kernel: images.kernel,
-            archive: images.archive,
+            boot: (&images).into(),
             disk: Some(disk),
             memory: self.memory,
             words: Vec::new(),
@@ -71,9 +82,13 @@ impl Options {
             reboot: false,
             serial: Serial::Pipes,
         };
+        config.words.extend(self.exec.as_deref().map(exec_word));
+        if let Some(firmware) = self.iso {
+            let words = std::mem::take(&mut config.words).join(" ");
+            config.boot = boot_iso(&images, &words, firmware)?;
+        }
         match &self.exec {
             Some(command) => {
-                config.words.push(exec_word(command));
                 let timeout = Duration::from_secs(self.timeout.unwrap_or(DEFAULT_TIMEOUT));
                 exec(&config, command, timeout, self.verbose)
             }
@@ -109,6 +124,19 @@ impl Options {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The ISO that has these words on its command line.
+fn boot_iso(images: &Images, words: &str, firmware: Firmware) -> Result<Boot> {
+    let path = harness::iso::default_path();
+    harness::iso::make(images, words, &path)?;
+    Ok(Boot::Iso(
+        path,
+        match firmware {
+            Firmware::Bios => harness::iso::Firmware::Bios,
+            Firmware::Uefi => harness::iso::Firmware::Uefi,
+        },
+    ))
 }
 
 /// Boots to run one command, whose streams are this process's own.

@@ -13,7 +13,7 @@ use super::ioapic::{self, IoApics};
 use super::log::say;
 use super::madt::Topology;
 use super::paging::{self, BootMemory};
-use super::{X86, apic::LocalApic, clock, pvh, ranges, start};
+use super::{X86, apic::LocalApic, clock, multiboot2, pvh, ranges, start};
 
 /// What is never handed out at the start of memory.
 const LOW_MEMORY: PhysRange = PhysRange { start: 0, end: 1 << 20 };
@@ -38,6 +38,7 @@ pub unsafe fn memory(entry: &Entry) -> (BootInfo, Topology) {
     let memory = unsafe { BootMemory::new() };
     let found = match entry.path {
         start::PVH => pvh::read(&memory, entry.info),
+        start::MULTIBOOT2 => multiboot2::read(&memory, entry.info),
         _ => Err("the loader is not known"),
     };
     let found = found.unwrap_or_else(|defect| panic!("{defect}"));

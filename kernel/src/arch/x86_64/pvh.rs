@@ -1,34 +1,14 @@
 //! What a PVH loader hands over (Xen's `arch-x86/hvm/start_info.h`), copied out of its memory.
-//!
-//! Invariants:
-//! 1. Nothing found here is believed to be in bounds: every read goes through [`Physical`].
-//! 2. RAM is what the memory map calls RAM and calls nothing else besides.
 
-use heapless::{String, Vec};
 use kernel::machine::PhysRange;
 
+use super::loader::{self, Handoff, MemoryMap};
 use super::physical::Physical;
-use super::ranges;
 
 /// First word of `hvm_start_info`.
 const MAGIC: u32 = 0x336e_c578;
-/// `XEN_HVM_MEMMAP_TYPE_RAM`.
-const TYPE_RAM: u32 = 1;
-/// Most entries of a memory map that are read.
-const MAX_ENTRIES: u64 = 256;
-
-/// What the loader said.
-#[derive(Debug, Default)]
-pub struct Handoff {
-    /// RAM, not page-aligned.
-    pub ram: Vec<PhysRange, 32>,
-    /// The first module.
-    pub archive: PhysRange,
-    /// The command line.
-    pub cmdline: String<{ abi::MAX_CMDLINE }>,
-    /// Address of the ACPI root pointer, or 0.
-    pub rsdp: u64,
-}
+/// Bytes of a `hvm_memmap_table_entry`.
+const MAP_ENTRY: u64 = 24;
 
 /// Reads the `hvm_start_info` at `info`. The error is a sentence for people.
 pub fn read(memory: &impl Physical, info: u64) -> Result<Handoff, &'static str> {
@@ -46,31 +26,13 @@ pub fn read(memory: &impl Physical, info: u64) -> Result<Handoff, &'static str> 
     }
     let map = memory.u64(info + 40).ok_or(unreadable)?;
     let entries = memory.u32(info + 48).ok_or(unreadable)?;
+    let byte = |n: usize| memory.bytes(cmdline.checked_add(n as u64)?, 1)?.first().copied();
     Ok(Handoff {
-        ram: ram(memory, map, u64::from(entries)).ok_or("the loader's memory map cannot be read")?,
+        ram: MemoryMap { at: map, entries: entries.into(), stride: MAP_ENTRY }.ram(memory)?,
         archive: archive(memory, modules, module_list)?,
-        cmdline: text(memory, cmdline)?,
+        cmdline: if cmdline == 0 { Default::default() } else { loader::cmdline(byte)? },
         rsdp,
     })
-}
-
-/// The RAM in the `entries` entries of the map at `map`.
-fn ram(memory: &impl Physical, map: u64, entries: u64) -> Option<Vec<PhysRange, 32>> {
-    let mut ram = Vec::new();
-    // Twice, so that what one entry calls RAM and another reserved ends up reserved, in whatever order they stand.
-    for wanted in [true, false] {
-        for index in 0..entries.min(MAX_ENTRIES) {
-            let at = map.checked_add(index * 24)?;
-            let start = memory.u64(at)?;
-            let range = PhysRange { start, end: start.saturating_add(memory.u64(at + 8)?) };
-            match (memory.u32(at + 16)? == TYPE_RAM, wanted) {
-                (true, true) => ranges::add(&mut ram, range),
-                (false, false) => ranges::subtract(&mut ram, range),
-                _ => {}
-            }
-        }
-    }
-    Some(ram)
 }
 
 /// The first of `count` modules in the list at `list`.
@@ -83,28 +45,5 @@ fn archive(memory: &impl Physical, count: u32, list: u64) -> Result<PhysRange, &
         let size = memory.u64(list.checked_add(8)?)?;
         Some(PhysRange { start, end: start.checked_add(size)? })
     };
-    match read() {
-        Some(range) if range.start < range.end && range.start % ranges::PAGE == 0 => Ok(range),
-        Some(range) if range.start < range.end => Err("the boot archive does not start on a page"),
-        Some(_) => Err("the boot archive is empty"),
-        None => Err("the loader's module list cannot be read"),
-    }
-}
-
-/// The zero-terminated command line at `at`; 0 is an empty one.
-fn text(memory: &impl Physical, at: u64) -> Result<String<{ abi::MAX_CMDLINE }>, &'static str> {
-    let mut text = String::new();
-    if at == 0 {
-        return Ok(text);
-    }
-    loop {
-        let next = at.checked_add(text.len() as u64).and_then(|at| memory.bytes(at, 1));
-        match next.ok_or("the command line cannot be read")? {
-            [0] => return Ok(text),
-            [byte @ b' '..=b'~'] => {
-                text.push(char::from(*byte)).map_err(|_| "the command line is longer than 960 bytes")?;
-            }
-            _ => return Err("the command line has a byte that is no printable ASCII character"),
-        }
-    }
+    loader::archive(read().ok_or("the loader's module list cannot be read")?)
 }

@@ -6,8 +6,8 @@
 //! 2. The boot tables map the first 4 GiB where they are, so that whatever the loader left there can be read, and the
 //!    first GiB at [`super::paging::KERNEL_BASE`] as well.
 //! 3. An entry path does three things: it notes the time in `ebp:edi`, puts the address of what its loader handed over
-//!    in `ebx` and a number that says which loader it was in `esi`, and jumps to `long_mode_entry`. So a second path
-//!    (Multiboot2) is an addition.
+//!    in `ebx` and a number that says which loader it was in `esi`, and goes on to `long_mode_entry`. So a further path
+//!    is an addition.
 
 use core::arch::global_asm;
 
@@ -15,6 +15,8 @@ use super::cpu::{BOOT_STACK_TOP_OFFSET, BOOT_STACKS};
 
 /// By which path the kernel was entered.
 pub const PVH: u64 = 1;
+/// See [`PVH`].
+pub const MULTIBOOT2: u64 = 2;
 
 global_asm!(
     r#"
@@ -26,7 +28,36 @@ global_asm!(
     .quad pvh_entry
 
     .section .boot.text, "ax"
+    // The header by which a Multiboot2 loader knows the kernel (Multiboot2 Specification 2.0, section 3.1): within the
+    // first 32 KiB of the file, on a multiple of 8, as every tag in it.
+    .balign 8
+multiboot2_header:
+    .long 0xe85250d6, 0, multiboot2_header_end - multiboot2_header
+    .long -(0xe85250d6 + multiboot2_header_end - multiboot2_header)
+    .word 1, 0                          // information request: the memory map
+    .long 12, 6, 0
+    .word 3, 0                          // entry address
+    .long 12, multiboot2_entry, 0
+    .word 6, 0                          // modules start on pages
+    .long 8
+    .word 0, 0                          // end
+    .long 8
+multiboot2_header_end:
+
     .code32
+    // Multiboot2, also on UEFI: 32-bit protected mode, flat segments, paging and interrupts off, eax = magic number,
+    // ebx = physical address of the boot information.
+    .global multiboot2_entry
+multiboot2_entry:
+    mov esi, {multiboot2}
+    cmp eax, 0x36d76289
+    je 2f
+    xor esi, esi                        // no loader that is known
+2:  rdtsc
+    mov edi, eax
+    mov ebp, edx
+    jmp long_mode_entry
+
     // PVH: 32-bit protected mode, flat segments, paging and interrupts off, ebx = physical address of hvm_start_info.
     .global pvh_entry
 pvh_entry:
@@ -140,6 +171,7 @@ no_long_mode_text:
     .text
     "#,
     pvh = const PVH,
+    multiboot2 = const MULTIBOOT2,
     stacks = sym BOOT_STACKS,
     stack_top = const BOOT_STACK_TOP_OFFSET,
     main = sym crate::kernel_main,

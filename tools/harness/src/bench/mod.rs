@@ -49,8 +49,7 @@ pub fn measure(names: &[String], memory: u32, timeout: Duration, mut seen: impl 
     let command = ["bench"].into_iter().chain(names.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
     let config = Config {
         qemu: None,
-        kernel: images.kernel,
-        archive: images.archive,
+        boot: (&images).into(),
         disk: Some(disk.path().to_owned()),
         memory,
         words: vec![exec_word(&command)],
