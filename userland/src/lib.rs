@@ -11,6 +11,7 @@ pub mod digest;
 pub mod files;
 pub mod heads;
 pub mod hexdump;
+pub mod holdings;
 pub mod listing;
 pub mod paths;
 pub mod program;

@@ -39,6 +39,20 @@ bitflags::bitflags! {
     }
 }
 
+/// Names apart by commas, such as `send,mint`; `-` for none.
+impl core::fmt::Display for Rights {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        if self.is_empty() {
+            return f.write_str("-");
+        }
+        for (n, (name, _)) in self.iter_names().enumerate() {
+            f.write_str(if n == 0 { "" } else { "," })?;
+            name.bytes().try_for_each(|byte| core::fmt::Write::write_char(f, byte.to_ascii_lowercase().into()))?;
+        }
+        Ok(())
+    }
+}
+
 /// The kinds of kernel object.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

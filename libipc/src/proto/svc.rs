@@ -128,6 +128,39 @@ pub struct WaitInfo {
     pub blamed: u64,
     /// The name of that.
     pub blamed_name: String,
+    /// Time that it has run, nanoseconds.
+    pub ran: u64,
+}
+
+/// A capability of a process. Numbers are those of `abi::CapabilityStatus`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapabilityInfo {
+    /// The name under which its holder finds it, or, of the supervisor's own, what it is for; empty where it has none.
+    pub name: String,
+    /// Its handle.
+    pub handle: u64,
+    /// `abi::Kind` of its object, as a number.
+    pub kind: u64,
+    /// Number of its object.
+    pub object: u64,
+    /// Its rights.
+    pub rights: u64,
+    /// Those that were used or handed on, where the kernel notes that.
+    pub used: u64,
+    /// Its badge.
+    pub badge: u64,
+    /// Where a piece of hardware begins.
+    pub first: u64,
+    /// Pages or ports.
+    pub size: u64,
+    /// Whether it stays over a restart of its holder.
+    pub granted: bool,
+    /// Number of the process that has what it was derived from; 0 for none.
+    pub parent_process: u64,
+    /// Handle of that.
+    pub parent: u64,
+    /// Number of the account that pays for its object; 0 for none.
+    pub payer: u64,
 }
 
 crate::words_struct! {
@@ -187,4 +220,7 @@ protocol! {
     idempotent fn audit() -> Vec<AuditRow> = 10;
     /// The threads with numbers of at least `from`, as many as an answer holds; none: there are no more.
     idempotent fn waits(from: u64) -> Vec<WaitInfo> = 11;
+    /// Whether the kernel notes which rights are used, and the capabilities of process number `process` in its slots from
+    /// `from` on, as many as an answer holds; none: there are no more.
+    idempotent fn capabilities(process: u64, from: u64) -> (bool, Vec<CapabilityInfo>) = 14;
 }

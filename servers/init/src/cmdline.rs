@@ -7,6 +7,8 @@ use alloc::{string::String, vec::Vec};
 pub struct Options {
     /// `exec=HEX`: run this command instead of an interactive shell, then switch off.
     pub exec: Option<String>,
+    /// `coverage=1`: tell at the end which rights the services never used, as the kernel has noted it.
+    pub coverage: bool,
 }
 
 /// Why a command line was refused.
@@ -31,6 +33,7 @@ pub fn parse(line: &str) -> Result<Options, BadOption> {
         if let Some(value) = word.strip_prefix("exec=") {
             options.exec = Some(from_hex(value).ok_or(BadOption::Exec)?);
         }
+        options.coverage |= word == "coverage=1";
     }
     Ok(options)
 }
@@ -51,7 +54,8 @@ mod tests {
     fn a_command_comes_out_as_it_was_written() {
         let options = parse("console=x exec=6563686f20c3a4 quiet").expect("it is well formed");
         assert_eq!(options.exec, Some("echo ä".to_string()));
-        assert_eq!(parse("exec="), Ok(Options { exec: Some(String::new()) }));
+        assert_eq!(parse("exec="), Ok(Options { exec: Some(String::new()), coverage: false }));
+        assert_eq!(parse("coverage=1"), Ok(Options { exec: None, coverage: true }));
         assert_eq!(parse(""), Ok(Options::default()));
     }
 

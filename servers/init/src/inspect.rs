@@ -7,7 +7,7 @@ use libipc::Account;
 use libipc::proto::svc::{AuditRow, WaitInfo};
 
 /// Bytes that the numbers of a thread take at most, encoded.
-pub(crate) const NUMBERS: usize = 10 * 10 + 2;
+pub(crate) const NUMBERS: usize = 11 * 10 + 2;
 
 impl Supervisor {
     /// Every line of the kernel's audit, and the counts that have no second side.
@@ -54,6 +54,7 @@ fn info(status: &ThreadStatus) -> WaitInfo {
         attempts: status.attempts,
         blamed: status.blamed,
         blamed_name: text(&status.blamed_name),
+        ran: status.ran,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod crash;
 pub mod devices;
 pub mod hardware;
 mod inspect;
+mod inventory;
 pub mod journal;
 pub mod lasting;
 pub mod pci;

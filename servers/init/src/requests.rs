@@ -2,7 +2,7 @@
 
 use crate::{
     hardware::Exit,
-    inspect,
+    inspect, inventory,
     supervisor::{NOT_ALLOWED, Supervisor},
     table::State,
     unit::Unit,
@@ -17,8 +17,8 @@ use libipc::{
     proto::{
         log::{LogError, LogServer, Severity},
         svc::{
-            Allowed, AuditRow, MemoryInfo, ProcessInfo, ServiceInfo, ServiceState, SvcError, SvcKillOp, SvcPoweroffOp,
-            SvcRebootOp, SvcRestartOp, SvcServer, SvcUpgradeOp, WaitInfo,
+            Allowed, AuditRow, CapabilityInfo, MemoryInfo, ProcessInfo, ServiceInfo, ServiceState, SvcError, SvcKillOp,
+            SvcPoweroffOp, SvcRebootOp, SvcRestartOp, SvcServer, SvcUpgradeOp, WaitInfo,
         },
     },
     sys,
@@ -240,6 +240,17 @@ impl SvcServer for Supervisor {
         require(cx, Allowed::INSPECT)?;
         let threads = inspect::threads_from(self.account(), from);
         now(fitting(threads, |info| inspect::NUMBERS + info.name.len() + info.blamed_name.len()))
+    }
+
+    fn capabilities(
+        &mut self,
+        cx: &Context,
+        process: u64,
+        from: u64,
+    ) -> Result<Reply<(bool, Vec<CapabilityInfo>)>, SvcError> {
+        require(cx, Allowed::INSPECT)?;
+        let held = fitting(self.held_by(process, from), inventory::encoded);
+        now((self.boot.options.coverage, held))
     }
 
     fn poweroff(&mut self, cx: &Context) -> Result<Reply<()>, SvcError> {

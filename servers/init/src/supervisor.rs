@@ -429,6 +429,10 @@ impl Supervisor {
     fn leave(&mut self, how: Exit) {
         self.leaving = None;
         self.table.stop_all();
+        for line in self.coverage() {
+            // Where the kernel refuses, there is nobody to tell.
+            let _ = self.boot.machine.log(&format!("{line}\n"));
+        }
         // Should it die on the way, its successor goes this way at once.
         self.leaving = Some((how, 0));
         self.commit(None);

@@ -149,6 +149,21 @@ impl Unit {
         Ok(())
     }
 
+    /// What it was handed: names, and handles in its table.
+    pub fn names(&self) -> &[(String, Handle)] {
+        &self.names
+    }
+
+    /// Its account.
+    pub fn account(&self) -> &OwnedHandle {
+        &self.account
+    }
+
+    /// The supervisor's capability to its process.
+    pub fn own(&self) -> &OwnedHandle {
+        &self.process
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

@@ -6,14 +6,20 @@ extern crate alloc;
 
 use alloc::{format, vec};
 use libipc::Rights;
-use libipc::proto::svc::{ServiceState, SvcError};
+use libipc::proto::svc::{CapabilityInfo, ServiceState, SvcError};
 use userland::files::reason;
+use userland::holdings::{Holder, Holding, Holdings, slot};
 use userland::table::{Align, Table};
 use userland::{Accepts, Given, Program, Stop, units};
 
-userland::program!(Accepts::operands(1, 3), run);
+const LONG: &[(&str, char)] = &[("unused", 'u'), ("raw", 'r')];
+userland::program!(Accepts::operands(1, 3).flags("ur").long(LONG), run);
 
 fn run(program: &mut Program, given: &Given<'_>) -> Result<(), Stop> {
+    let caps = given.operands.first() == Some(&"caps");
+    if let Some((long, _)) = LONG.iter().find(|(_, letter)| given.has(*letter) && !caps) {
+        return Err(Stop::usage(format!("option '--{long}' is for 'caps' only")));
+    }
     match given.operands[..] {
         ["list"] => list(program),
         ["kill", name] => program.supervisor()?.kill(name).map_err(|error| about(name, error)),
@@ -23,10 +29,12 @@ fn run(program: &mut Program, given: &Given<'_>) -> Result<(), Stop> {
         ["log"] => log(program, ""),
         ["log", name] => log(program, name),
         ["audit"] => audit(program),
+        ["caps"] => capabilities(program, None, given),
+        ["caps", holder] => capabilities(program, Some(holder), given),
         ["kill" | "restart" | "report" | "upgrade"] => Err(Stop::usage("the name of a service is missing".into())),
         ["list" | "audit", extra] => Err(Stop::usage(format!("extra operand '{extra}'"))),
         ["upgrade", _] => Err(Stop::usage("the file of the new image is missing".into())),
-        ["list" | "audit" | "kill" | "restart" | "report" | "log", _, extra, ..] => {
+        ["list" | "audit" | "kill" | "restart" | "report" | "log" | "caps", _, extra, ..] => {
             Err(Stop::usage(format!("extra operand '{extra}'")))
         }
         [other, ..] => Err(Stop::usage(format!("unknown command '{other}'"))),
@@ -99,6 +107,64 @@ fn audit(program: &mut Program) -> Result<(), Stop> {
     match rows.iter().any(|row| row.found != row.paid) {
         true => Err(Stop::Failed("the kernel has lost count".into())),
         false => Ok(()),
+    }
+}
+
+/// What processes hold: all of them, or those with this name or number.
+fn capabilities(program: &mut Program, of: Option<&str>, given: &Given<'_>) -> Result<(), Stop> {
+    let (noted, holdings) = holdings(program)?;
+    let shown = |holder: &Holder| of.is_none_or(|of| holder.name == of || format!("{}", holder.number) == of);
+    if let Some(of) = of.filter(|_| !holdings.holders.iter().any(shown)) {
+        return Err(Stop::Failed(format!("{of}: no such process")));
+    }
+    if given.has('u') && !noted {
+        let why = "what is used is not noted; boot with 'cargo xtask run --coverage'";
+        return Err(Stop::Failed(why.into()));
+    }
+    program.say(&if given.has('r') { holdings.raw(shown) } else { holdings.table(shown, given.has('u')) })
+}
+
+/// Whether uses are noted, and everything that processes hold.
+fn holdings(program: &Program) -> Result<(bool, Holdings), Stop> {
+    let supervisor = program.supervisor()?;
+    let mut holdings = Holdings::default();
+    let mut after = 0;
+    loop {
+        let batch = supervisor.processes(after).map_err(Stop::service)?;
+        let Some(last) = batch.iter().map(|process| process.id).max().filter(|last| *last > after) else { break };
+        after = last;
+        holdings.holders.extend(batch.into_iter().map(|process| Holder { number: process.id, name: process.name }));
+    }
+    let mut noted = false;
+    for holder in &holdings.holders {
+        let mut from = 0;
+        loop {
+            let (notes, batch) = supervisor.capabilities(holder.number, from).map_err(Stop::service)?;
+            noted = notes;
+            let Some(last) = batch.last() else { break };
+            from = u64::from(slot(last.handle)) + 1;
+            holdings.held.extend(batch.into_iter().map(|info| held(holder.number, info)));
+        }
+    }
+    Ok((noted, holdings))
+}
+
+fn held(process: u64, info: CapabilityInfo) -> Holding {
+    Holding {
+        process,
+        name: info.name,
+        handle: info.handle,
+        kind: info.kind,
+        object: info.object,
+        rights: info.rights,
+        used: info.used,
+        badge: info.badge,
+        first: info.first,
+        size: info.size,
+        granted: info.granted,
+        parent_process: info.parent_process,
+        parent: info.parent,
+        payer: info.payer,
     }
 }
 
