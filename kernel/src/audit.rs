@@ -40,7 +40,7 @@ impl<M: Machine> Kernel<M> {
             process = self.processes[here].all_next;
         }
         // Paid for at boot, for threads to come.
-        let unused = self.calls.pages_paid() - self.calls.pages_used();
+        let unused = self.numbers.pages_paid() - self.numbers.pages_used();
         report.words.paid -= unused;
         report.all.paid -= unused;
         report.free.paid = self.mm.free_frames();
@@ -59,7 +59,7 @@ impl<M: Machine> Kernel<M> {
                 &mut report.contents
             } else if is(FrameKind::PageTable) {
                 &mut report.page_tables
-            } else if is(FrameKind::CapTable) || is(FrameKind::Words) {
+            } else if is(FrameKind::CapTable) || is(FrameKind::Words) || is(FrameKind::Numbers) {
                 &mut report.words
             } else if let Some(n) = OBJECTS.iter().position(|kind| is(*kind)) {
                 &mut report.objects[n]

@@ -19,10 +19,10 @@ const STEP: u64 = 256;
 impl<M: Machine> Kernel<M> {
     /// The first thread below `account` with a number of at least `from`, and the number to go on from; 0: no more.
     pub(crate) fn next_thread_below(&self, account: Ref<Account>, from: u64) -> (Option<ThreadStatus>, u64) {
-        let count = u64::from(self.calls.count());
+        let count = u64::from(self.numbers.count());
         let end = from.saturating_add(STEP).min(count);
         for number in from..end {
-            let Some(thread) = self.thread_numbered(number as u16) else { continue };
+            let Some(thread) = self.numbers.get(number as u16) else { continue };
             let Some(payer) = self.threads[thread].account else { continue };
             if self.is_below(payer, account) {
                 return (self.wait_of(thread), if number + 1 < count { number + 1 } else { 0 });

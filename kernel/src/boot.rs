@@ -12,7 +12,7 @@ use crate::kernel::Kernel;
 use crate::killpoint::KillPoints;
 use crate::machine::{BootInfo, Clock, Machine};
 use crate::memory::{Backing, Memory};
-use crate::mm::{DirectMap, Frame, Mm, Object, Pool, Ref, Slots};
+use crate::mm::{DirectMap, Frame, Mm, Numbers, Object, Pool, Ref, Slots};
 use crate::process::Process;
 use crate::reaper::Reaper;
 use crate::schedule::Slice;
@@ -23,7 +23,7 @@ use abi::{Kind, MachineInfo, PAGE_SIZE, PRIORITIES, SysError, layout};
 /// The first program's name in the boot archive.
 const FIRST: &str = "init";
 /// Pages that stay with the kernel for the table of threads, which belongs to no program: 4,096 threads.
-const KERNEL_RESERVE: u64 = 8;
+const KERNEL_RESERVE: u64 = 4;
 
 /// Why the system cannot start.
 #[derive(Debug)]
@@ -102,12 +102,14 @@ impl<M: Machine> Kernel<M> {
             regions: Pool::new(&mm),
             accounts,
             info: Self::machine_info(boot, mm.total_frames()),
+            numbers: Numbers::new(&mm, KERNEL_RESERVE),
             mm,
             machine,
             root,
             current: None,
             loaded: None,
             ports_open: false,
+            handoff_allowed: false,
             kill_points,
             coverage,
             ready: Default::default(),
@@ -115,7 +117,7 @@ impl<M: Machine> Kernel<M> {
             slice: Slice::new(),
             wheel: Wheel::new(now),
             clock: Clock::new(boot.entry_tsc, boot.tsc_hz),
-            calls: CallIds::new(KERNEL_RESERVE),
+            calls: CallIds { next: 0, made: false },
             reaper: Reaper::new(),
             irq_table: Self::empty_irq_table(),
             machine_caps: 0,

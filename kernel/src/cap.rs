@@ -129,16 +129,17 @@ impl CapTable {
     /// The slot with this index.
     #[inline(always)]
     pub(crate) fn slot(&self, mm: &Mm, index: u32) -> Option<SlotRef> {
+        if index < SLOTS_PER_PAGE { Some(self.first?.nth(index)) } else { self.far_slot(mm, index) }
+    }
+
+    /// The same in the second page or a later one.
+    fn far_slot(&self, mm: &Mm, index: u32) -> Option<SlotRef> {
         let page = index / SLOTS_PER_PAGE;
         if page >= self.pages {
             return None;
         }
-        let first = if page == 0 {
-            self.first?
-        } else {
-            SlotRef::from_raw((mm.word(self.directory?, page as usize / 2) >> (32 * (page % 2))) as u32)?
-        };
-        Some(first.sibling(index))
+        let both = mm.word(self.directory?, page as usize / 2);
+        Some(SlotRef::from_raw((both >> (32 * (page % 2))) as u32)?.nth(index))
     }
 
     /// Number of pages of slots.
@@ -217,7 +218,7 @@ impl<M: Machine> Kernel<M> {
             }
         }
         for n in (1..SLOTS_PER_PAGE).rev() {
-            let slot = &mut self.slots[first.sibling(n)];
+            let slot = &mut self.slots[first.nth(n)];
             (slot.generation, slot.child) = (1, table.free);
             table.free = page * SLOTS_PER_PAGE + n;
         }

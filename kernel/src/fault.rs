@@ -74,6 +74,7 @@ impl<M: Machine> Kernel<M> {
         match entry.event {
             Some(event) => {
                 entry.state = ProcessState::Faulted;
+                entry.handoff_root = 0;
                 let bits = entry.event_bits;
                 self.signal(event, bits);
             }

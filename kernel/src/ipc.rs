@@ -11,7 +11,7 @@ use crate::cap::Cap;
 use crate::event::Event;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
-use crate::mm::{Frame, FrameKind, Mm, Ref};
+use crate::mm::Ref;
 use crate::process::Process;
 use crate::queue::{Incoming, Queue};
 use crate::schedule::Next;
@@ -21,101 +21,38 @@ use abi::{CallFlags, Delivery, Message, MessageId, SysError, Tag};
 
 /// Message ids: 48 bits of sequence, 16 bits of thread number. At a million calls a second they last nine years.
 pub(crate) const NUMBER_BITS: u32 = 16;
-const ENTRIES_PER_PAGE: u16 = 512;
-const FREE: u64 = 1 << 63;
 
-/// The threads of the system by number, and the sequence of calls.
+/// The sequence of calls.
 pub(crate) struct CallIds {
     pub(crate) next: u64,
-    pages: [Option<Frame>; 128],
-    /// Numbers ever given.
-    count: u16,
-    /// First free number plus one, 0 for none.
-    free: u16,
-    /// Pages of the table that the kernel has set aside at boot.
-    reserve: u64,
     /// A call has begun to wait since the last sweep.
     pub(crate) made: bool,
-}
-
-impl CallIds {
-    /// `reserve`: pages that are paid for already.
-    pub(crate) fn new(reserve: u64) -> CallIds {
-        CallIds { next: 0, pages: [None; 128], count: 0, free: 0, reserve, made: false }
-    }
-    /// Pages of the table.
-    pub(crate) fn pages_used(&self) -> u64 {
-        self.pages.iter().flatten().count() as u64
-    }
-    /// Pages that are paid for.
-    pub(crate) fn pages_paid(&self) -> u64 {
-        self.pages_used() + self.reserve
-    }
-    /// The thread with this number.
-    #[inline(always)]
-    pub(crate) fn thread(&self, mm: &Mm, number: u16) -> Option<Ref<Thread>> {
-        let frame = self.pages[(number / ENTRIES_PER_PAGE) as usize]?;
-        let entry = mm.word(frame, (number % ENTRIES_PER_PAGE) as usize);
-        if entry & FREE != 0 { None } else { Ref::from_raw(entry as u32) }
-    }
-
-    /// Numbers ever given: they are below this.
-    pub(crate) fn count(&self) -> u16 {
-        self.count
-    }
 }
 
 impl<M: Machine> Kernel<M> {
     /// Gives a thread its number.
     pub(crate) fn number(&mut self, thread: Ref<Thread>) -> Result<(), SysError> {
-        let number = match self.calls.free {
-            0 => self.calls.count,
-            free => free - 1,
-        };
-        if number == u16::MAX {
-            return Err(SysError::LimitReached);
-        }
-        let page = &mut self.calls.pages[(number / ENTRIES_PER_PAGE) as usize];
-        let frame = match *page {
-            Some(frame) => frame,
-            None => {
-                // The root pays: the table belongs to no program.
-                match self.calls.reserve {
-                    0 => self.accounts[self.root].charge(Purpose::Other, 1).map_err(|_| SysError::LimitReached)?,
-                    _ => self.calls.reserve -= 1,
-                }
-                let frame = self.mm.take(FrameKind::Words).ok_or(SysError::LimitReached)?;
-                *page = Some(frame);
-                frame
+        if self.numbers.needs_page() {
+            // The root pays: the table belongs to no program.
+            let paid = self.numbers.is_paid();
+            if !paid {
+                self.accounts[self.root].charge(Purpose::Other, 1).map_err(|_| SysError::LimitReached)?;
             }
-        };
-        let place = (number % ENTRIES_PER_PAGE) as usize;
-        match self.calls.free {
-            0 => self.calls.count += 1,
-            _ => self.calls.free = (self.mm.word(frame, place) & !FREE) as u16,
+            if self.numbers.add_page(&mut self.mm).is_none() {
+                if !paid {
+                    self.accounts[self.root].refund(Purpose::Other, 1);
+                }
+                return Err(SysError::LimitReached);
+            }
         }
-        self.mm.set_word(frame, place, thread.raw().into());
-        self.threads[thread].number = number;
+        self.threads[thread].number = self.numbers.give(thread).ok_or(SysError::LimitReached)?;
         Ok(())
-    }
-
-    /// Takes a thread's number back.
-    pub(crate) fn free_number(&mut self, number: u16) {
-        let Some(frame) = self.calls.pages[(number / ENTRIES_PER_PAGE) as usize] else { return };
-        self.mm.set_word(frame, (number % ENTRIES_PER_PAGE) as usize, FREE | self.calls.free as u64);
-        self.calls.free = number + 1;
-    }
-
-    /// The thread with this number.
-    #[inline]
-    pub(crate) fn thread_numbered(&self, number: u16) -> Option<Ref<Thread>> {
-        self.calls.thread(&self.mm, number)
     }
 
     /// The caller behind a token that `process` holds.
     #[inline]
     pub(crate) fn caller_of(&self, process: Ref<Process>, token: MessageId) -> Result<Ref<Thread>, SysError> {
-        let thread = self.thread_numbered(token.raw() as u16).ok_or(SysError::BadToken)?;
+        let thread = self.numbers.get(token.raw() as u16).ok_or(SysError::BadToken)?;
         let caller = &self.threads[thread];
         let valid = caller.call == token.raw()
             && caller.holder == Some(process)
@@ -457,8 +394,8 @@ impl<M: Machine> Kernel<M> {
 
     /// Callers whose call was taken from `queue`, which is about to go, will not be delivered again.
     pub(crate) fn orphan_callers(&mut self, queue: Ref<Queue>) {
-        for number in 0..self.calls.count() {
-            let Some(thread) = self.thread_numbered(number) else { continue };
+        for number in 0..self.numbers.count() {
+            let Some(thread) = self.numbers.get(number) else { continue };
             if self.threads[thread].wait == Wait::Answer(Some(queue)) {
                 self.threads[thread].wait = Wait::Answer(None);
             }

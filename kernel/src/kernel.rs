@@ -9,7 +9,7 @@ use crate::irq::{Irq, IrqTable};
 use crate::killpoint::KillPoints;
 use crate::machine::{Clock, Context, MAX_IRQS, Machine, PhysRange};
 use crate::memory::Memory;
-use crate::mm::{Mm, Pool, Ref, Slots, StaleEntry};
+use crate::mm::{Mm, Numbers, Pool, Ref, Slots, StaleEntry};
 use crate::ports::IoPorts;
 use crate::priority::PriorityQueue;
 use crate::process::Process;
@@ -41,8 +41,11 @@ pub struct Kernel<M> {
     pub(crate) current: Option<Ref<Thread>>,
     /// The process whose address space is loaded.
     pub(crate) loaded: Option<Ref<Process>>,
-    /// Whether that process has I/O ports open, or kill points or coverage are on: then there is no handoff.
+    /// Whether that process has I/O ports open.
     pub(crate) ports_open: bool,
+    /// Whether nothing stands in the way of a handoff: the reaper has no work, the sweep of patience is armed, no ports
+    /// are open, and no system call is looked at by kill points or coverage. [`Kernel::arm`] sets it, so it is right whenever a thread runs.
+    pub(crate) handoff_allowed: bool,
     pub(crate) ready: PriorityQueue,
     /// Since the present system call began, a thread became ready or stopped, a priority changed, or the reaper got
     /// work: who runs next must be chosen anew.
@@ -51,6 +54,7 @@ pub struct Kernel<M> {
     pub(crate) wheel: Wheel,
     pub(crate) clock: Clock,
     pub(crate) calls: CallIds,
+    pub(crate) numbers: Numbers<Thread>,
     pub(crate) reaper: Reaper,
     pub(crate) irq_table: IrqTable,
     pub(crate) machine_caps: u32,
@@ -74,6 +78,17 @@ impl<M: Machine> Kernel<M> {
     pub fn current_context(&mut self) -> *mut Context {
         let current = self.current.expect("a thread runs");
         &mut self.threads[current].context
+    }
+
+    /// The clock that programs read.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Whether the kernel's command line asks for something that looks at every system call: then all take the general
+    /// path.
+    pub fn sees_every_call(&self) -> bool {
+        self.kill_points.is_on() || self.coverage.is_on()
     }
 
     /// An object's link to its first capability, by the numbers in a slot.

@@ -153,6 +153,23 @@ pub enum Resume {
     Again,
 }
 
+/// A message on its way from the registers of one thread to those of another, which runs next: what a handoff leaves to
+/// the way out. The words are in the sender's registers; the receiver finds 0 in `rax`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "dropping this loses a message"]
+pub struct Handover {
+    /// The sender's registers.
+    pub from: *const Context,
+    /// The receiver's registers: all but those of the message are there already.
+    pub to: *const Context,
+    /// What the receiver finds in `rdi`.
+    pub badge: u64,
+    /// What it finds in `rsi`.
+    pub tag: u64,
+    /// What it finds in `r15`.
+    pub id: u64,
+}
+
 /// A processor exception in user mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exception {
@@ -165,15 +182,19 @@ pub struct Exception {
 }
 
 /// Turns ticks into nanoseconds and back with one multiplication.
+#[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    entry: u64,
-    to_ns: u64,
+    /// Ticks at which it read 0.
+    pub entry: u64,
+    /// Nanoseconds in a tick, in units of 2^-32.
+    pub to_ns: u64,
     to_ticks: u64,
 }
 
 impl Clock {
-    const SHIFT: u32 = 32;
+    /// Binary places of the factors.
+    pub const SHIFT: u32 = 32;
 
     /// The clock that reads 0 at `entry` ticks and has `hz` ticks a second (1 MHz to 100 GHz).
     pub fn new(entry: u64, hz: u64) -> Clock {

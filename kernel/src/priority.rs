@@ -27,6 +27,11 @@ impl PriorityQueue {
     pub fn top(&self) -> u8 {
         32 - self.bitmap.leading_zeros() as u8
     }
+    /// Whether it has a thread of a higher priority than this one.
+    #[inline(always)]
+    pub fn has_above(&self, priority: u8) -> bool {
+        self.bitmap >> (priority % PRIORITIES) > 1
+    }
     /// Whether it has a thread of this priority.
     #[inline]
     pub fn has(&self, priority: u8) -> bool {

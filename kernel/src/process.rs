@@ -35,6 +35,9 @@ pub struct Process {
     pub ceiling: u8,
     /// Its page tables; made with the first mapping.
     pub space: Option<Space>,
+    /// The physical address of `space` where a handoff may enter the process: it runs, one of its threads has run
+    /// before, and it has no ports open. Else 0.
+    pub handoff_root: u64,
     /// Page tables paid for, without the root.
     pub tables: u32,
     /// Its capabilities.

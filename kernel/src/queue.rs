@@ -89,7 +89,8 @@ impl Queue {
     /// Whether there is nothing to receive, and nobody waits to.
     #[inline(always)]
     pub(crate) fn is_quiet(&self) -> bool {
-        self.callers.is_empty() && self.count == 0 && self.pending.is_none() && self.receiver.is_none()
+        let threads = self.callers.is_empty() & self.receiver.is_none();
+        threads & (self.count == 0) & self.pending.is_none()
     }
 }
 

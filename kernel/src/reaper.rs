@@ -173,6 +173,7 @@ impl<M: Machine> Kernel<M> {
             return;
         }
         entry.dying = Some(Dying { reset, phase: Phase::Threads });
+        entry.handoff_root = 0;
         if entry.state != ProcessState::Exited {
             entry.exit = status;
         }
@@ -280,7 +281,7 @@ impl<M: Machine> Kernel<M> {
         let Thread { process, account, number, sibling_next, sibling_prev, message, message_at, ran, .. } =
             self.threads[thread];
         let (Some(process), Some(account)) = (process, account) else { return };
-        self.free_number(number);
+        self.numbers.take_back(number);
         match sibling_prev {
             Some(prev) => self.threads[prev].sibling_next = sibling_next,
             None => self.processes[process].threads = sibling_next,
@@ -305,7 +306,7 @@ impl<M: Machine> Kernel<M> {
 
     /// Gives back calls from thread number `from` on; `Some` is where to go on.
     fn give_calls_back(&mut self, process: Ref<Process>, from: u16, budget: &mut u32) -> Option<u16> {
-        for number in from..self.calls.count() {
+        for number in from..self.numbers.count() {
             if self.processes[process].held == 0 {
                 return None;
             }
@@ -313,7 +314,7 @@ impl<M: Machine> Kernel<M> {
                 return Some(number);
             }
             *budget -= 1;
-            let Some(thread) = self.thread_numbered(number) else { continue };
+            let Some(thread) = self.numbers.get(number) else { continue };
             if self.threads[thread].holder == Some(process) {
                 self.redeliver(thread);
             }

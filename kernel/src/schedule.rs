@@ -125,9 +125,11 @@ impl<M: Machine> Kernel<M> {
             let space = self.processes[process].space.expect("a process that runs has an address space");
             self.machine.enter_space(space.0.address());
             self.machine.open_ports(&self.processes[process].ports);
-            self.ports_open =
-                !self.processes[process].ports.is_empty() || self.kill_points.is_on() || self.coverage.is_on();
+            self.ports_open = !self.processes[process].ports.is_empty();
             self.loaded = Some(process);
+            if !self.ports_open {
+                self.processes[process].handoff_root = space.0.address();
+            }
         }
         match self.threads[thread].context.entered {
             Entered::Interrupt => self.machine.load_vectors(&self.threads[thread].vectors),
@@ -152,6 +154,10 @@ impl<M: Machine> Kernel<M> {
             self.slice.armed = at;
             self.machine.set_timer(at);
         }
+        self.handoff_allowed = self.slice.sweep != NEVER
+            && !self.reaper.has_jobs()
+            && !self.ports_open
+            && !self.sees_every_call();
     }
 
     /// The timer fired, perhaps early.
@@ -199,15 +205,15 @@ impl<M: Machine> Kernel<M> {
         if last {
             self.calls.made = false;
         }
-        let end = self.slice.cursor.saturating_add(256).min(self.calls.count());
+        let end = self.slice.cursor.saturating_add(256).min(self.numbers.count());
         for number in self.slice.cursor..end {
-            let Some(thread) = self.thread_numbered(number).filter(|t| self.threads[*t].is_calling()) else { continue };
+            let Some(thread) = self.numbers.get(number).filter(|t| self.threads[*t].is_calling()) else { continue };
             self.calls.made = true;
             if self.threads[thread].deadline == NEVER && now.saturating_sub(self.threads[thread].since) > patience {
                 self.expire(thread);
             }
         }
-        last = end == self.calls.count();
+        last = end == self.numbers.count();
         self.slice.cursor = if last { 0 } else { end };
         self.slice.sweep = if last { NEVER } else { now };
     }

@@ -62,9 +62,6 @@ impl<M: Machine> Kernel<M> {
     pub fn syscall(&mut self) -> Resume {
         let Some(me) = self.current else { return self.start() };
         let raw = self.threads[me].context.registers.rax;
-        if let Some(resume) = self.handoff(me, raw) {
-            return resume;
-        }
         self.changed = self.kill_points.is_on();
         if self.changed
             && let Some(next) = self.entered(me, Some(raw))
@@ -783,9 +780,11 @@ impl<M: Machine> Kernel<M> {
             return Ok(Next::Same);
         }
         self.processes[target].ports.push(range).map_err(|_| SysError::LimitReached)?;
+        self.processes[target].handoff_root = 0;
         if self.loaded == Some(target) {
             self.machine.open_ports(&self.processes[target].ports);
             self.ports_open = true;
+            self.handoff_allowed = false;
         }
         Ok(Next::Same)
     }

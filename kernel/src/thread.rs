@@ -3,7 +3,8 @@
 //! Invariants:
 //! 1. A thread is in at most one list (ready, callers of a queue, receivers of a queue, waiters), and `wait` names it.
 //! 2. `priority >= base`; it is above `base` only while the thread serves a caller of that priority.
-//! 3. A caller's message stays in its own `context` and message page until it is answered: a redelivery takes it from
+//! 3. `holder` is set exactly while it waits for an answer (`Wait::Answer`) that some process owes it.
+//! 4. A caller's message stays in its own `context` and message page until it is answered: a redelivery takes it from
 //!    there again.
 
 use crate::account::Account;

@@ -45,6 +45,8 @@ pub enum FrameKind {
     Archive = 6,
     /// A page table of the object window, in use or set aside: the kernel's own.
     Window = 7,
+    /// The table of thread numbers.
+    Numbers = 8,
     /// Objects of the pool for accounts; the following kinds are those of the other pools.
     Account = 16,
     /// See `Account`.

@@ -12,6 +12,7 @@
 
 mod direct;
 mod frames;
+mod numbers;
 mod pool;
 mod slots;
 mod space;
@@ -19,6 +20,7 @@ mod window;
 
 pub use direct::{DIRECT_MAP, DirectMap};
 pub use frames::{Frame, FrameKind, Mm};
+pub use numbers::Numbers;
 pub use pool::{Object, Pool, Ref, SlabList};
 pub use slots::{SLOTS_PER_PAGE, SlotRef, Slots};
 pub use space::{Protection, Space, StaleEntry};

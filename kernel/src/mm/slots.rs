@@ -27,6 +27,11 @@ impl SlotRef {
         let raw = (self.0.get() & !(SLOTS_PER_PAGE - 1)) | (n % SLOTS_PER_PAGE);
         SlotRef(NonZeroU32::new(raw).expect("numbers begin at SLOTS_PER_PAGE"))
     }
+    /// Slot `n` of the page whose first slot this is.
+    #[inline(always)]
+    pub fn nth(self, n: u32) -> SlotRef {
+        SlotRef(self.0 | (n % SLOTS_PER_PAGE))
+    }
     /// As a link of the tree.
     #[inline]
     pub const fn raw(self) -> u32 {

@@ -23,7 +23,7 @@ const LOW: u32 = 0x8800_0000;
 /// Low half of the address behind the window, where the registers of devices are mapped.
 const END: u32 = 0xc000_0000;
 /// MiB of each kind's part: so many objects of a kind the system can have.
-const PARTS: [(FrameKind, u32); 10] = [
+const PARTS: [(FrameKind, u32); 11] = [
     (FrameKind::CapTable, 512),
     (FrameKind::Thread, 96),
     (FrameKind::Process, 32),
@@ -33,7 +33,8 @@ const PARTS: [(FrameKind, u32); 10] = [
     (FrameKind::Queue, 32),
     (FrameKind::Account, 32),
     (FrameKind::Irq, 2),
-    (FrameKind::IoPorts, 6),
+    (FrameKind::IoPorts, 4),
+    (FrameKind::Numbers, 2),
 ];
 /// Pages that one last-level page table maps.
 const PER_TABLE: u32 = 512;

@@ -123,6 +123,7 @@ fn count_frames(k: &K) -> BTreeMap<u8, u64> {
         FrameKind::PageTable,
         FrameKind::CapTable,
         FrameKind::Words,
+        FrameKind::Numbers,
         FrameKind::Account,
         FrameKind::Process,
         FrameKind::Thread,
@@ -201,7 +202,7 @@ fn check_accounts(k: &mut K, l: &Living, frames: &BTreeMap<u8, u64>) {
             .iter()
             .map(|list| u64::from(list.pages))
             .sum::<u64>();
-        let kernel = if *account == k.root { k.calls.pages_paid() } else { 0 };
+        let kernel = if *account == k.root { k.numbers.pages_paid() } else { 0 };
         let own = own_contents + own_tables + own_caps + own_words + own_pages + slab + kernel;
         assert_eq!(a.used, own + a.lent, "account invariant 1: {account:?} pays for what there is");
         own_use += own;
@@ -214,11 +215,11 @@ fn check_accounts(k: &mut K, l: &Living, frames: &BTreeMap<u8, u64>) {
     let kind = |kind: FrameKind| frames.get(&(kind as u8)).copied().unwrap_or(0);
     assert_eq!(kind(FrameKind::Content), contents + message_pages);
     assert_eq!(kind(FrameKind::PageTable), tables);
-    assert_eq!(kind(FrameKind::Words) + kind(FrameKind::CapTable), words + caps + k.calls.pages_used());
+    assert_eq!(kind(FrameKind::Words) + kind(FrameKind::CapTable) + kind(FrameKind::Numbers), words + caps + k.numbers.pages_used());
     for (slab, pages) in &l.slabs {
         assert_eq!(frames.get(slab).copied().unwrap_or(0), *pages, "slab pages of kind {slab}");
     }
-    let unused = k.calls.pages_paid() - k.calls.pages_used();
+    let unused = k.numbers.pages_paid() - k.numbers.pages_used();
     assert_eq!(own_use + k.mm.free_frames(), k.mm.total_frames() + unused, "what is not paid for is free");
 }
 
@@ -359,7 +360,7 @@ fn check_threads(k: &mut K, l: &Living) {
 
 fn check_thread(k: &K, thread: Ref<Thread>, list: Option<&'static str>) {
     let t = &k.threads[thread];
-    assert_eq!(k.thread_numbered(t.number), Some(thread), "a thread's number names it");
+    assert_eq!(k.numbers.get(t.number), Some(thread), "a thread's number names it");
     assert!(t.priority >= t.base, "thread invariant 2");
     let expected = match t.wait {
         Wait::Nothing if k.current == Some(thread) => None,

@@ -115,7 +115,7 @@ fn sensible_words(number: Sysno, dice: &mut Dice, token: u64) -> [u64; 8] {
 /// Message ids: of calls that the program holds, that somebody has, and some that nobody has.
 fn any_token(w: &World, dice: &mut Dice) -> u64 {
     let own = w.k.current.and_then(|c| w.k.threads[c].process);
-    let threads: Vec<Ref<Thread>> = (0..w.k.calls.count()).filter_map(|n| w.k.thread_numbered(n)).collect();
+    let threads: Vec<Ref<Thread>> = (0..w.k.numbers.count()).filter_map(|n| w.k.numbers.get(n)).collect();
     let call = |t: &Ref<Thread>| w.k.threads[*t].call;
     let all: Vec<u64> = threads.iter().map(call).collect();
     let held: Vec<u64> = threads.iter().filter(|t| own.is_some() && w.k.threads[**t].holder == own).map(call).collect();

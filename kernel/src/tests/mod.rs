@@ -29,7 +29,7 @@ mod wheel;
 
 use crate::fake::FakeMachine;
 use crate::kernel::Kernel;
-use crate::machine::{BootInfo, Entered, Exception, IrqLine, PhysRange, Resume};
+use crate::machine::{BootInfo, Entered, Exception, Handover, IrqLine, PhysRange, Resume};
 use crate::mm::{DirectMap, Frame, Mm, Ref};
 use crate::process::Process;
 use crate::thread::{NEVER, Thread, Wait};
@@ -236,7 +236,7 @@ impl World {
                         return;
                     }
                     context.registers.rip += 2;
-                    self.k.syscall()
+                    self.enter()
                 }
             };
         }
@@ -252,19 +252,44 @@ impl World {
         let r = &mut thread.context.registers;
         (r.rax, r.rdi, r.rsi, r.r15) = (call.number | u64::from(call.flags.bits()) << 8, call.rdi, call.rsi, call.r15);
         r.rip = SITE + 2;
-        self.choose_way();
-        let resume = self.k.syscall();
+        let resume = self.enter();
         self.settle(resume);
     }
 
-    /// Makes the general conditions of the handoff true or false.
-    fn choose_way(&mut self) {
-        match self.way {
-            Way::Any => {}
-            Way::Handoff if self.k.slice.sweep == NEVER => self.k.slice.sweep = self.k.machine.now + SECOND,
-            Way::Handoff => {}
-            Way::General => self.k.ports_open = true,
+    /// The running thread enters the kernel by a system call, as the entry code has it.
+    fn enter(&mut self) -> Resume {
+        let current = self.k.current.expect("a thread runs");
+        if self.way == Way::Handoff {
+            if self.k.slice.sweep == NEVER {
+                self.k.slice.sweep = self.k.machine.now + SECOND;
+            }
+            self.k.arm();
         }
+        assert!(!self.k.handoff_allowed || !self.k.reaper.has_jobs() && !self.k.ports_open);
+        let number = self.k.threads[current].context.registers.rax as u8;
+        let handover = match number {
+            _ if self.way == Way::General => None,
+            number if number == Sysno::Call as u8 => self.k.hand_call(),
+            number if number == Sysno::ReplyRecv as u8 => self.k.hand_reply(),
+            _ => None,
+        };
+        match handover {
+            Some(handover) => self.deliver(current, handover),
+            None => self.k.syscall(),
+        }
+    }
+
+    /// What the way out of the kernel does for a handoff.
+    fn deliver(&mut self, sender: Ref<Thread>, handover: Handover) -> Resume {
+        let receiver = self.k.current.expect("the receiver runs");
+        assert!(std::ptr::eq(handover.from, &self.k.threads[sender].context));
+        assert!(std::ptr::eq(handover.to, &self.k.threads[receiver].context));
+        assert_eq!(self.k.threads[receiver].context.entered, Entered::Syscall);
+        let words = self.k.threads[sender].words();
+        self.k.threads[receiver].set_words(words);
+        let r = &mut self.k.threads[receiver].context.registers;
+        (r.rax, r.rdi, r.rsi, r.r15) = (0, handover.badge, handover.tag, handover.id);
+        Resume::Thread(&self.k.threads[receiver].context)
     }
 
     /// The running threads yield until `thread` runs; what they had in their registers they find there again.

@@ -390,7 +390,7 @@ fn thousands_of_threads_and_capabilities_go_in_bounded_steps() {
     w.make(w.init, sys(Sysno::Inspect).on(layout::INIT_SELF)).unwrap();
     let after = w.audit();
     assert_eq!(after.objects, before.objects);
-    assert_eq!(after.free + w.k.calls.pages_used(), before.free + 1, "but for the table of threads");
+    assert_eq!(after.free + w.k.numbers.pages_used(), before.free + 1, "but for the table of threads");
 }
 
 #[test]

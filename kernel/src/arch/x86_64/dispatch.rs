@@ -8,7 +8,7 @@
 use core::mem::MaybeUninit;
 
 use kernel::Kernel;
-use kernel::machine::{Context, Exception, IrqLine, Resume};
+use kernel::machine::{Clock, Context, Exception, Handover, IrqLine, Resume};
 use x86_64::registers::control::Cr2;
 
 use super::cpu::{PerCpu, Shared};
@@ -23,6 +23,9 @@ pub const LEGACY: u8 = 240;
 /// Vector of the local APIC's spurious interrupts, which are not acknowledged.
 pub const SPURIOUS: u64 = 255;
 
+/// What the entry code needs for reading the clock; set before the first thread runs and constant from then on.
+pub static CLOCK: Shared<MaybeUninit<Clock>> = Shared::new(MaybeUninit::uninit());
+
 static KERNEL: Shared<MaybeUninit<Kernel<X86>>> = Shared::new(MaybeUninit::uninit());
 
 /// Puts `kernel` in its place and starts its first thread.
@@ -30,6 +33,10 @@ pub fn run(kernel: Kernel<X86>) -> ! {
     // SAFETY: `main` calls this once, and no thread has run: nobody else reaches the static.
     unsafe {
         let kernel = (*KERNEL.get()).write(kernel);
+        (*CLOCK.get()).write(kernel.clock());
+        if kernel.sees_every_call() {
+            super::cpu::see_every_call();
+        }
         go(kernel.start())
     }
 }
@@ -63,7 +70,35 @@ fn go(resume: Resume) -> ! {
     }
 }
 
-/// A system call; its registers are in the context.
+/// Sends a message on its way.
+#[inline(always)]
+fn hand_over(handover: Handover) -> ! {
+    let Handover { from, to, badge, tag, id } = handover;
+    // SAFETY: 1. Object logic gives the contexts of two threads, and has made the second current and entered its
+    //            address space. 2. That thread waited in a system call. 3. Nothing on the stack is needed.
+    unsafe { entry::deliver(badge, tag, id, from, to) }
+}
+
+/// A `Call`; its registers are in the context.
+pub extern "C" fn on_call() -> ! {
+    // SAFETY: called by the entry code; the reference ends before `on_syscall` makes its own.
+    match unsafe { the_kernel() }.hand_call() {
+        Some(handover) => hand_over(handover),
+        None => on_syscall(),
+    }
+}
+
+/// A `ReplyRecv`; its registers are in the context.
+pub extern "C" fn on_reply_recv() -> ! {
+    // SAFETY: as in `on_call`.
+    match unsafe { the_kernel() }.hand_reply() {
+        Some(handover) => hand_over(handover),
+        None => on_syscall(),
+    }
+}
+
+/// Any other system call, or one of these that is not a handoff; its registers are in the context.
+#[inline(never)]
 pub extern "C" fn on_syscall() -> ! {
     // SAFETY: called by the entry code.
     go(unsafe { the_kernel() }.syscall())

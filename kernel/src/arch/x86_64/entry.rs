@@ -11,20 +11,27 @@
 //!    exception only where it came from ring 0), the other two never do. So there is no guessing whose GS it is.
 //! 5. Whatever stands in a `Context`, leaving through it cannot fault in the kernel: see [`leave`].
 //!
-//! Instructions of a system call: 23 in with the call of Rust code, 24 out.
+//! 6. The field `entered` of the thread that runs says `Syscall`: an interrupt sets it to `Interrupt`, and leaving after
+//!    one sets it back.
+//!
+//! Instructions of a system call: 24 in with the call of Rust code, 24 out; of a handoff 23 in for a call and 25 for a
+//! reply, 23 out. Of those with a price beyond the count each executes `swapgs` twice and `sysretq`; a change of the
+//! running thread executes one `mov cr3` and one `fxrstor64`.
 
 use core::arch::global_asm;
 use core::mem::offset_of;
 
-use abi::Registers;
-use kernel::machine::{Context, Entered};
+use abi::{Registers, Sysno};
+use kernel::machine::{Clock, Context, Entered};
 
 use super::cpu::{PerCpu, USER_CODE, USER_DATA};
 use super::{dispatch, panic};
 
 unsafe extern "C" {
-    /// Where `syscall` leads.
+    /// Where `syscall` leads: serves `Clock` at once.
     pub fn syscall_entry();
+    /// Where it leads if every system call must be seen by the object logic.
+    pub fn general_entry();
     /// Vector 1.
     pub fn debug_entry();
     /// Vector 2.
@@ -41,6 +48,12 @@ unsafe extern "C" {
     ///    are to be saved.
     /// 2. The thread's address space must be loaded.
     pub fn leave(context: *const Context) -> !;
+    /// Leaves to user mode through `to`, with the words that the registers in `from` hold, 0 in `rax`, and the other
+    /// arguments in the registers of a received message.
+    ///
+    /// # Safety
+    /// As of `leave` for `to`, which must have entered by a system call; `from` must be a thread's context, too.
+    pub fn deliver(badge: u64, tag: u64, id: u64, from: *const Context, to: *const Context) -> !;
     /// Waits for an interrupt on an empty kernel stack.
     ///
     /// # Safety
@@ -104,7 +117,23 @@ global_asm!(
     // the user's.
     .balign 64
     .global syscall_entry
+    .global general_entry
 syscall_entry:
+    cmp rax, {clock}
+    jne general_entry
+    // `Clock`, as `Clock::nanoseconds` computes it: needs no register but rax and rdx, which are its to change, and no
+    // stack. rcx is canonical, as said at `leave`.
+    rdtsc
+    shl rdx, 32
+    or rax, rdx
+    sub rax, [rip + {time} + {time_entry}]
+    mul qword ptr [rip + {time} + {time_to_ns}]
+    shrd rax, rdx, {time_shift}
+    mov rdx, rax
+    xor eax, eax
+    sysretq
+
+general_entry:
     swapgs
     mov gs:[{scratch}], rsp
     mov rsp, gs:[{save_area}]
@@ -125,9 +154,40 @@ syscall_entry:
     push rax
     mov rcx, gs:[{scratch}]
     mov [rsp + {rsp_}], rcx
-    mov qword ptr [rsp + {entered}], 0
     mov rsp, gs:[{kernel_stack}]
+    cmp al, {call}
+    je 2f
+    cmp al, {reply_recv}
+    je 3f
     call {on_syscall}                   // does not return, like all that is called here
+2:  call {on_call}
+3:  call {on_reply_recv}
+
+    // A message goes over: rdi = badge, rsi = tag, rdx = id, rcx = the context that holds the words, r8 = the context to
+    // leave through, in the kernel by a system call.
+    .global deliver
+deliver:
+    lea rax, [r8 + {rcx_}]
+    mov gs:[{save_area}], rax
+    mov r15, rdx
+    mov rbx, [rcx + {rbx_}]
+    mov rdx, [rcx + {rdx_}]
+    mov r9, [rcx + {r9_}]
+    mov r10, [rcx + {r10_}]
+    mov r12, [rcx + {r12_}]
+    mov r13, [rcx + {r13_}]
+    mov r14, [rcx + {r14_}]
+    mov rax, [rcx + {r8_}]
+    mov rbp, [r8 + {rbp_}]
+    mov r11, [r8 + {rflags}]
+    mov rsp, [r8 + {rsp_}]
+    mov rcx, [r8 + {rip}]
+    shl rcx, 17
+    shr rcx, 17
+    mov r8, rax
+    xor eax, eax
+    swapgs
+    sysretq
 
     // rdi = the context to leave through. The general way out is further down.
     //
@@ -191,6 +251,7 @@ leave_all:
     mov rdx, [rdi + {rdx_}]
     mov rsi, [rdi + {rsi_}]
     mov rax, [rdi + {rax_}]
+    mov qword ptr [rdi + {entered}], 0
     mov rdi, [rdi + {rdi_}]
     swapgs
     iretq
@@ -345,7 +406,16 @@ debug_entry:
     user_data = const USER_DATA,
     user_code = const USER_CODE,
     user_flags = const USER_FLAGS,
+    clock = const Sysno::Clock as u64,
+    call = const Sysno::Call as u64,
+    reply_recv = const Sysno::ReplyRecv as u64,
+    time = sym dispatch::CLOCK,
+    time_entry = const offset_of!(Clock, entry),
+    time_to_ns = const offset_of!(Clock, to_ns),
+    time_shift = const Clock::SHIFT,
     on_syscall = sym dispatch::on_syscall,
+    on_call = sym dispatch::on_call,
+    on_reply_recv = sym dispatch::on_reply_recv,
     on_wake = sym dispatch::on_wake,
     on_interrupt = sym dispatch::on_interrupt,
     on_kernel_fault = sym panic::on_kernel_fault,

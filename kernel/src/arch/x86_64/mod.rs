@@ -20,7 +20,7 @@ mod start;
 
 use kernel::machine::{IrqLine, Machine, MsiMessage, PortRange, VectorState};
 use x86_64::instructions::tlb;
-use x86_64::{PhysAddr, VirtAddr};
+use x86_64::VirtAddr;
 
 use cpu::PerCpu;
 use dispatch::FIRST_IRQ;
@@ -68,7 +68,7 @@ impl Machine for X86 {
     fn enter_space(&mut self, root: u64) {
         // SAFETY: object logic gives roots of address spaces only, and each of them shares the kernel's upper half, so
         // code, stack and data of the kernel stay where they are.
-        unsafe { core::arch::asm!("mov cr3, {}", in(reg) PhysAddr::new_truncate(root).as_u64(), options(nostack)) };
+        unsafe { core::arch::asm!("mov cr3, {}", in(reg) root, options(nostack, preserves_flags)) };
     }
 
     #[inline]
