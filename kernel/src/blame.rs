@@ -61,10 +61,10 @@ impl<M: Machine> Kernel<M> {
             age,
             queue: queue.map_or(0, |q| self.queues[q].id),
             message: if t.is_calling() { t.call } else { 0 },
-            attempts: if t.is_calling() { t.attempts.into() } else { 0 },
+            attempts: if t.is_calling() { t.tries.attempts.into() } else { 0 },
             blamed: blamed.map_or(0, |p| self.processes[p].id),
             blamed_name: blamed.map_or([0; 16], |p| self.processes[p].name),
-            ran: self.clock.duration(t.ran),
+            ran: self.clock.duration(self.ran(thread)),
         })
     }
 

@@ -117,7 +117,7 @@ impl<M: Machine> Kernel<M> {
             slice: Slice::new(),
             wheel: Wheel::new(now),
             clock: Clock::new(boot.entry_tsc, boot.tsc_hz),
-            calls: CallIds { next: 0, made: false },
+            calls: CallIds::default(),
             reaper: Reaper::new(),
             irq_table: Self::empty_irq_table(),
             machine_caps: 0,

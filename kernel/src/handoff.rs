@@ -7,114 +7,116 @@
 //! registers, where a redelivery finds them again.
 //!
 //! Conditions of both:
-//! 1. No flags but that for a deadline, which has not passed; no payload and no capabilities. Leases are allowed in a
-//!    call: they stay in the caller's message page.
-//! 2. The other thread's process may be entered by loading its address space ([`Process::handoff_root`]).
-//! 3. The kernel has no work of its own waiting ([`Kernel::handoff_allowed`]).
+//! 1. No flags, so no deadline either; no payload and no capabilities. Leases are allowed in a call: they stay in the
+//!    caller's message page.
+//! 2. The other thread's process may be entered by loading its address space ([`Process::handoff_root`]), and its wait
+//!    has no deadline.
+//! 3. The kernel has no work of its own waiting ([`Kernel::handoff_allowed`]), and the timer is set for the end of the
+//!    slice if the thread that goes on shares it with a ready one.
 //!
-//! Of the call: exactly one thread, the one that received last, waits to receive from the queue.
-//! Of the reply: the queue has nothing to receive, nobody else receives from it, and no more urgent thread is ready.
+//! Of the call: exactly one thread, the one that received last, waits to receive from the queue ([`Queue::ready`]).
+//! Of the reply: the queue has nothing to receive, nobody else receives from it, its callers wait for this thread, and
+//! no more urgent thread is ready.
 
 use crate::kernel::Kernel;
-use crate::machine::{Handover, Machine};
+use crate::machine::Machine;
 use crate::mm::Ref;
 use crate::process::Process;
 use crate::queue::Queue;
-use crate::thread::{FOREVER, Thread, Wait};
-use abi::{CallFlags, Delivery, Handle, MAX_LEASES, Rights, Sysno, Tag};
+use crate::thread::{NEVER, Thread, Tries, Wait};
+use abi::{Handle, MAX_LEASES, Rights, Tag};
+
+/// What a handoff leaves to the way out of the kernel, besides the words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "dropping this loses a message"]
+pub struct Handover {
+    /// The thread that runs next, out of its system call, with 0 in `rax`.
+    pub to: Ref<Thread>,
+    /// Of a call: what it finds in `r15`. It finds the sender's tag in `rsi` and `Thread::badge` of the sender in `rdi`.
+    pub id: u64,
+}
 
 /// Whether only words and leases belong to the message: no count of payload or capabilities, no bit that is not a
 /// sender's, and no more leases than a message may have.
 #[inline(always)]
-fn is_bare(tag: Tag, most_leases: usize) -> bool {
-    let counts = (tag.raw() >> 32) as u32;
-    let no_body = counts & (Tag::BODY_MASK >> 32) as u32 == 0;
-    no_body && counts <= (Tag::default().with_leases(most_leases).raw() >> 32) as u32
+fn is_bare(tag: u64, most_leases: usize) -> bool {
+    let counts = (tag >> 32) as u32;
+    if counts & (Tag::BODY_MASK >> 32) as u32 != 0 {
+        return false;
+    }
+    counts <= (Tag::default().with_leases(most_leases).raw() >> 32) as u32
 }
 
 impl<M: Machine> Kernel<M> {
-    /// Serves the running thread's `Call` here, if it can.
+    /// Serves the running thread's `Call`, which has no flags, if it can.
     #[inline(always)]
     pub fn hand_call(&mut self) -> Option<Handover> {
         let me = self.current?;
         let caller = &self.threads[me];
-        let (from, tag, priority, number) = (&raw const caller.context, caller.tag(), caller.priority, caller.number);
-        let (queue, badge) = self.hand_queue(caller.process?, caller.context.registers.rdi, Rights::SEND)?;
-        let entry = &self.queues[queue];
-        let receiver = entry.receiver?;
-        let only = entry.last_receiver == Some(receiver) && entry.server == Some(receiver);
-        let target = &self.threads[receiver];
-        let (to, timed) = (&raw const target.context, target.timer_slot.is_some());
-        let raised = target.priority.max(priority);
-        let holder = target.process?;
-        let root = self.processes[holder].handoff_root;
-        if !self.handoff_allowed || !only || root == 0 || !is_bare(tag, MAX_LEASES) {
+        if !self.handoff_allowed || !is_bare(caller.tag().raw(), MAX_LEASES) {
             return None;
         }
-        let deadline = self.hand_deadline(me, Sysno::Call)?;
-
-        let now = self.machine.ticks();
-        let entry = &mut self.queues[queue];
-        (entry.receiver, entry.last_receiver) = (None, None);
-        self.processes[holder].held += 1;
-        self.calls.next += 1;
-        let id = self.calls.next << crate::ipc::NUMBER_BITS | u64::from(number);
-        let target = &mut self.threads[receiver];
-        (target.latest, target.wait, target.priority) = (id, Wait::Nothing, raised);
-        let caller = &mut self.threads[me];
-        (caller.call, caller.badge, caller.attempts, caller.strikes, caller.once) = (id, badge, 1, 0, false);
-        (caller.wait, caller.since, caller.deadline) = (Wait::Answer(Some(queue)), now, deadline);
-        caller.holder = Some(holder);
-        self.hand_over(me, receiver, holder, root, now);
-        if timed || deadline < FOREVER {
-            self.change_timers(me, deadline, receiver);
+        let (queue, badge) = self.hand_queue(caller.process?, caller.context.registers.rdi, Rights::SEND)?;
+        let receiver = self.queues[queue].ready?;
+        let target = &self.threads[receiver];
+        let priority = target.priority.max(caller.priority);
+        let holder = target.process?;
+        let root = self.processes[holder].handoff_root;
+        if root == 0 || !self.may_go_on_at(priority) {
+            return None;
         }
-        Some(Handover { from, to, badge, tag: tag.delivered(Delivery::Call, 0).raw(), id })
+
+        let entry = &mut self.queues[queue];
+        (entry.receiver, entry.last_receiver, entry.ready) = (None, None, None);
+        self.processes[holder].held += 1;
+        let id = self.calls.issue(self.threads[me].number);
+        let target = &mut self.threads[receiver];
+        (target.latest, target.wait, target.priority) = (id, Wait::Nothing, priority);
+        let caller = &mut self.threads[me];
+        (caller.call, caller.badge, caller.tries, caller.holder) = (id, badge, Tries::FIRST, Some(holder));
+        caller.wait = Wait::Answer(Some(queue));
+        self.hand_over(me, receiver, holder, root);
+        Some(Handover { to: receiver, id })
     }
 
-    /// Serves the running thread's `ReplyRecv` here, if it can.
+    /// Serves the running thread's `ReplyRecv`, which has no flags, if it can. `handle`, `tag` and `token` are what its
+    /// registers hold.
     #[inline(always)]
-    pub fn hand_reply(&mut self) -> Option<Handover> {
+    pub fn hand_reply(&mut self, handle: u64, tag: u64, token: u64) -> Option<Handover> {
         let me = self.current?;
-        let server = &self.threads[me];
-        let (from, tag, token) = (&raw const server.context, server.tag(), server.context.registers.r15);
-        let process = server.process?;
-        let base = server.base;
-        let (queue, _) = self.hand_queue(process, server.context.registers.rdi, Rights::RECEIVE)?;
+        if !self.handoff_allowed || !is_bare(tag, 0) {
+            return None;
+        }
+        let process = self.threads[me].process?;
+        let (queue, _) = self.hand_queue(process, handle, Rights::RECEIVE)?;
         let caller = self.numbers.get(token as u16)?;
         let target = &self.threads[caller];
         // Who is owed an answer waits for it (thread invariant 3).
-        let owed = target.call == token && target.holder == Some(process);
-        let (to, timed) = (&raw const target.context, target.timer_slot.is_some());
-        let urgent = self.ready.has_above(target.priority);
-        let client = target.process?;
-        let root = self.processes[client].handoff_root;
-        let quiet = self.queues[queue].is_quiet();
-        if !self.handoff_allowed || !owed || urgent || !quiet || root == 0 || !is_bare(tag, 0) {
+        if target.call != token || target.holder != Some(process) || target.deadline != NEVER {
             return None;
         }
-        let deadline = self.hand_deadline(me, Sysno::ReplyRecv)?;
+        let client = target.process?;
+        let root = self.processes[client].handoff_root;
+        if root == 0 || !self.may_go_on_at(target.priority) {
+            return None;
+        }
+        if !self.queues[queue].is_quiet() || self.queues[queue].server != Some(me) {
+            return None;
+        }
 
-        let now = self.machine.ticks();
         let target = &mut self.threads[caller];
         (target.holder, target.wait) = (None, Wait::Nothing);
         let entry = &mut self.queues[queue];
-        (entry.receiver, entry.last_receiver) = (Some(me), Some(me));
+        (entry.receiver, entry.last_receiver, entry.ready) = (Some(me), Some(me), Some(me));
+        let server = &mut self.threads[me];
+        server.wait = Wait::Message(queue);
         let held = &mut self.processes[process].held;
         *held -= 1;
-        let free = *held == 0;
-        let server = &mut self.threads[me];
-        if free {
-            server.priority = base;
+        if *held == 0 {
+            server.priority = server.base;
         }
-        (server.wait, server.since, server.deadline) = (Wait::Message(queue), now, deadline);
-        let Thread { context, .. } = &self.threads[caller];
-        let (badge, id) = (context.registers.rdi, context.registers.r15);
-        self.hand_over(me, caller, client, root, now);
-        if timed || deadline < FOREVER {
-            self.change_timers(me, deadline, caller);
-        }
-        Some(Handover { from, to, badge, tag: tag.raw(), id })
+        self.hand_over(me, caller, client, root);
+        Some(Handover { to: caller, id: 0 })
     }
 
     /// The queue behind `handle` of `process`, and the badge, if the capability has `right`.
@@ -125,41 +127,27 @@ impl<M: Machine> Kernel<M> {
         self.slots[slot].queue(handle, right)
     }
 
-    /// The deadline of the running thread's system call, whose only flag is that for it, if it has not passed.
+    /// Whether a thread of this priority may run now: nobody more urgent is ready, and if somebody of the same priority
+    /// is, the timer ends the slice.
     #[inline(always)]
-    fn hand_deadline(&self, me: Ref<Thread>, call: Sysno) -> Option<u64> {
-        let raw = self.threads[me].context.registers.rax;
-        if raw == call as u64 { Some(crate::thread::NEVER) } else { self.named_deadline(me, raw) }
-    }
-
-    #[inline(never)]
-    fn named_deadline(&self, me: Ref<Thread>, raw: u64) -> Option<u64> {
-        let flags = CallFlags::from_bits(u8::try_from(raw >> 8).ok()?)?;
-        if flags == CallFlags::DEADLINE { self.deadline(me, flags).ok() } else { None }
-    }
-
-    /// Who begins to wait enters the timer wheel if its deadline can come; who goes on leaves it if it is in. The timer
-    /// may be left too early, which it may always be, but not too late.
-    #[inline(never)]
-    fn change_timers(&mut self, waits: Ref<Thread>, deadline: u64, goes_on: Ref<Thread>) {
-        self.wheel.remove(&mut self.threads, goes_on);
-        if deadline < FOREVER {
-            self.wheel.add(&mut self.threads, waits);
-            self.arm();
+    fn may_go_on_at(&self, priority: u8) -> bool {
+        match self.ready.at_or_above(priority) {
+            0 => true,
+            1 => self.slice.is_timed(),
+            _ => false,
         }
     }
 
     /// The processor goes from thread `me` to `thread` of `process`, on the slice of the first.
     #[inline(always)]
-    fn hand_over(&mut self, me: Ref<Thread>, thread: Ref<Thread>, process: Ref<Process>, root: u64, now: u64) {
-        self.threads[me].ran += now.wrapping_sub(self.slice.started);
-        self.slice.started = now;
+    fn hand_over(&mut self, me: Ref<Thread>, thread: Ref<Thread>, process: Ref<Process>, root: u64) {
+        let now = self.machine.ticks();
+        self.threads[me].since = now;
+        self.threads[me].stop(now);
+        self.threads[thread].start(now);
         self.current = Some(thread);
         self.loaded = Some(process);
         self.machine.enter_space(root);
         self.machine.reset_vectors();
-        if !self.ready.is_empty() {
-            self.arm();
-        }
     }
 }

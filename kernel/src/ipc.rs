@@ -15,7 +15,7 @@ use crate::mm::Ref;
 use crate::process::Process;
 use crate::queue::{Incoming, Queue};
 use crate::schedule::Next;
-use crate::thread::{FORWARDED, MOST_ATTEMPTS, NEVER, Thread, Wait};
+use crate::thread::{FORWARDED, MOST_ATTEMPTS, NEVER, Thread, Tries, Wait};
 use crate::trouble::Trouble;
 use abi::{CallFlags, Delivery, Message, MessageId, SysError, Tag};
 
@@ -23,10 +23,21 @@ use abi::{CallFlags, Delivery, Message, MessageId, SysError, Tag};
 pub(crate) const NUMBER_BITS: u32 = 16;
 
 /// The sequence of calls.
+#[derive(Default)]
 pub(crate) struct CallIds {
-    pub(crate) next: u64,
+    /// The last one, in the place where ids have it.
+    last: u64,
     /// A call has begun to wait since the last sweep.
     pub(crate) made: bool,
+}
+
+impl CallIds {
+    /// The id of the next call, which is by the thread of this number.
+    #[inline(always)]
+    pub(crate) fn issue(&mut self, number: u16) -> u64 {
+        self.last += 1 << NUMBER_BITS;
+        self.last | u64::from(number)
+    }
 }
 
 impl<M: Machine> Kernel<M> {
@@ -74,12 +85,10 @@ impl<M: Machine> Kernel<M> {
         if receiver.is_none() && self.would_deadlock(me, queue) {
             return Err(SysError::Deadlock.into());
         }
-        self.calls.next += 1;
         self.calls.made = true;
         let caller = &mut self.threads[me];
-        caller.call = self.calls.next << NUMBER_BITS | caller.number as u64;
-        (caller.badge, caller.attempts, caller.strikes) = (cap.badge, 0, 0);
-        caller.once = flags.contains(CallFlags::ONCE);
+        caller.call = self.calls.issue(caller.number);
+        (caller.badge, caller.tries) = (cap.badge, Tries::none(flags.contains(CallFlags::ONCE)));
         match receiver {
             Some(receiver) => {
                 self.block(me, Wait::Answer(Some(queue)), deadline);
@@ -104,9 +113,9 @@ impl<M: Machine> Kernel<M> {
         let (tag, words) = (sender.tag(), sender.words());
         sender.wait = Wait::Answer(Some(queue));
         sender.holder = Some(holder);
-        let attempt = sender.attempts;
+        let attempt = sender.tries.attempts;
         if attempt & !FORWARDED < MOST_ATTEMPTS {
-            sender.attempts += 1;
+            sender.tries.attempts += 1;
         }
         self.processes[holder].held += 1;
         self.become_server(receiver, queue);
@@ -126,6 +135,7 @@ impl<M: Machine> Kernel<M> {
         if self.queues[queue].server == Some(thread) {
             return;
         }
+        self.queues[queue].ready = None;
         self.retire_server(thread);
         if let Some(old) = self.queues[queue].server.replace(thread) {
             self.threads[old].serves = None;
@@ -136,7 +146,7 @@ impl<M: Machine> Kernel<M> {
     /// Nobody waits for this thread any more.
     pub(crate) fn retire_server(&mut self, thread: Ref<Thread>) {
         if let Some(queue) = self.threads[thread].serves.take() {
-            self.queues[queue].server = None;
+            (self.queues[queue].server, self.queues[queue].ready) = (None, None);
         }
     }
 
@@ -315,7 +325,8 @@ impl<M: Machine> Kernel<M> {
         }
         self.processes[process].held -= 1;
         let entry = &mut self.threads[caller];
-        (entry.badge, entry.attempts, entry.strikes, entry.holder) = (cap.badge, FORWARDED, 0, None);
+        (entry.badge, entry.holder) = (cap.badge, None);
+        (entry.tries.attempts, entry.tries.strikes) = (FORWARDED, 0);
         match receiver {
             Some(receiver) => {
                 self.deliver_call(caller, receiver, queue);
@@ -356,7 +367,7 @@ impl<M: Machine> Kernel<M> {
     /// What a caller is told whose wait for delivery ends with `error`: if some server had the call before, nobody
     /// knows what that has done.
     pub(crate) fn undelivered(&self, caller: Ref<Thread>, error: SysError) -> SysError {
-        if self.threads[caller].attempts == 0 { error } else { SysError::OutcomeUnknown }
+        if self.threads[caller].tries.attempts == 0 { error } else { SysError::OutcomeUnknown }
     }
 
     /// A caller stops waiting for its answer other than by getting it.
@@ -371,14 +382,14 @@ impl<M: Machine> Kernel<M> {
     pub(crate) fn blame(&mut self, server: Ref<Thread>) {
         let Thread { process, latest, .. } = self.threads[server];
         let Some(Ok(caller)) = process.map(|p| self.caller_of(p, MessageId::from_raw(latest))) else { return };
-        self.threads[caller].strikes += 1;
+        self.threads[caller].tries.strikes += 1;
     }
 
     /// The process that held this call died: it goes back to its queue, in its old place, or is answered `ServerDied`.
     pub(crate) fn redeliver(&mut self, caller: Ref<Thread>) {
         let Wait::Answer(queue) = self.threads[caller].wait else { return };
         self.forget_holder(caller);
-        let Thread { strikes, once, .. } = self.threads[caller];
+        let Tries { strikes, once, .. } = self.threads[caller].tries;
         let queue = queue.filter(|q| !self.queues[*q].doomed && !once && strikes < self.queues[*q].attempts);
         let Some(queue) = queue else {
             self.unblock(caller);

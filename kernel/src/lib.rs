@@ -15,7 +15,7 @@ pub mod event;
 mod fake;
 pub mod fault;
 mod first;
-mod handoff;
+pub mod handoff;
 pub mod image;
 mod inventory;
 pub mod ipc;

@@ -153,23 +153,6 @@ pub enum Resume {
     Again,
 }
 
-/// A message on its way from the registers of one thread to those of another, which runs next: what a handoff leaves to
-/// the way out. The words are in the sender's registers; the receiver finds 0 in `rax`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "dropping this loses a message"]
-pub struct Handover {
-    /// The sender's registers.
-    pub from: *const Context,
-    /// The receiver's registers: all but those of the message are there already.
-    pub to: *const Context,
-    /// What the receiver finds in `rdi`.
-    pub badge: u64,
-    /// What it finds in `rsi`.
-    pub tag: u64,
-    /// What it finds in `r15`.
-    pub id: u64,
-}
-
 /// A processor exception in user mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exception {

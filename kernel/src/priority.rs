@@ -27,10 +27,10 @@ impl PriorityQueue {
     pub fn top(&self) -> u8 {
         32 - self.bitmap.leading_zeros() as u8
     }
-    /// Whether it has a thread of a higher priority than this one.
+    /// 0 if it has no thread of this priority or a higher one, 1 if it has some of this one but no higher, else more.
     #[inline(always)]
-    pub fn has_above(&self, priority: u8) -> bool {
-        self.bitmap >> (priority % PRIORITIES) > 1
+    pub fn at_or_above(&self, priority: u8) -> u32 {
+        self.bitmap >> (priority % PRIORITIES)
     }
     /// Whether it has a thread of this priority.
     #[inline]

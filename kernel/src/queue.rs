@@ -12,7 +12,7 @@ use crate::machine::Machine;
 use crate::mm::{Frame, FrameKind, Object, Ref};
 use crate::priority::PriorityQueue;
 use crate::reaper::Job;
-use crate::thread::{Thread, Wait};
+use crate::thread::{NEVER, Thread, Wait};
 use abi::{MAX_ATTEMPTS, Message, SysError, Tag};
 
 /// Most posted messages that a ring holds.
@@ -32,6 +32,9 @@ pub struct Queue {
     pub receiver: Option<Ref<Thread>>,
     /// Last thread that waits to receive.
     pub last_receiver: Option<Ref<Thread>>,
+    /// The thread to which a call may be handed: it alone waits to receive, without a deadline, and is the one that
+    /// received last.
+    pub ready: Option<Ref<Thread>>,
     /// The thread that received from it last: it is the one that callers wait for.
     pub server: Option<Ref<Thread>>,
     /// Events with bits to deliver, first and last.
@@ -67,6 +70,7 @@ impl Object for Queue {
             callers: PriorityQueue::default(),
             receiver: None,
             last_receiver: None,
+            ready: None,
             server: None,
             pending: None,
             last_pending: None,
@@ -226,6 +230,8 @@ impl<M: Machine> Kernel<M> {
     pub(crate) fn push_receiver(&mut self, queue: Ref<Queue>, thread: Ref<Thread>) {
         let last = self.queues[queue].last_receiver.replace(thread);
         (self.threads[thread].next, self.threads[thread].prev) = (None, last);
+        let alone = last.is_none() && self.queues[queue].server == Some(thread);
+        self.queues[queue].ready = (alone && self.threads[thread].deadline == NEVER).then_some(thread);
         match last {
             Some(last) => self.threads[last].next = Some(thread),
             None => self.queues[queue].receiver = Some(thread),
@@ -248,6 +254,7 @@ impl<M: Machine> Kernel<M> {
 
     /// Takes this thread out of those that wait to receive.
     pub(crate) fn remove_receiver(&mut self, queue: Ref<Queue>, thread: Ref<Thread>) {
+        self.queues[queue].ready = None;
         let (next, prev) = (self.threads[thread].next.take(), self.threads[thread].prev.take());
         match prev {
             Some(prev) => self.threads[prev].next = next,

@@ -278,7 +278,7 @@ impl<M: Machine> Kernel<M> {
     pub(crate) fn remove_thread(&mut self, thread: Ref<Thread>) {
         self.detach(thread);
         self.retire_server(thread);
-        let Thread { process, account, number, sibling_next, sibling_prev, message, message_at, ran, .. } =
+        let Thread { process, account, number, sibling_next, sibling_prev, message, message_at, .. } =
             self.threads[thread];
         let (Some(process), Some(account)) = (process, account) else { return };
         self.numbers.take_back(number);
@@ -290,7 +290,7 @@ impl<M: Machine> Kernel<M> {
             self.threads[next].sibling_prev = sibling_prev;
         }
         self.processes[process].thread_count -= 1;
-        self.processes[process].ran += ran;
+        self.processes[process].ran += self.threads[thread].ran(None);
         if let Some(frame) = message {
             if let Some(space) = self.processes[process].space {
                 if self.mm.translate(space, message_at).is_some_and(|t| t.0 == frame.address()) {

@@ -55,6 +55,12 @@ fn audit_words(r: &AuditReport) -> Words {
 const _: () = assert!(size_of::<MachineInfo>() == 8 * 7 + abi::MAX_CMDLINE);
 
 impl<M: Machine> Kernel<M> {
+    /// Ticks that a thread has run.
+    pub(crate) fn ran(&self, thread: Ref<Thread>) -> u64 {
+        let now = (self.current == Some(thread)).then(|| self.machine.ticks());
+        self.threads[thread].ran(now)
+    }
+
     /// What a supervisor may know of a process.
     pub(crate) fn status_of(&self, process: Ref<Process>) -> ProcessStatus {
         let entry = &self.processes[process];
@@ -63,7 +69,7 @@ impl<M: Machine> Kernel<M> {
         let mut ran = entry.ran;
         let mut at = entry.threads;
         while let Some(thread) = at {
-            ran += self.threads[thread].ran;
+            ran += self.ran(thread);
             at = self.threads[thread].sibling_next;
         }
         let waiting = match first.map(|t| t.wait) {

@@ -37,13 +37,18 @@ pub(crate) struct Slice {
     pub(crate) sweep: u64,
     /// Where a sweep that was cut short goes on: a thread number.
     cursor: u16,
-    armed: Option<u64>,
-    pub(crate) started: u64,
+    /// What the timer is set for; [`NEVER`] if it is off.
+    armed: u64,
 }
 
 impl Slice {
     pub(crate) fn new() -> Slice {
-        Slice { end: NEVER, sweep: NEVER, cursor: 0, armed: None, started: 0 }
+        Slice { end: NEVER, sweep: NEVER, cursor: 0, armed: NEVER }
+    }
+
+    /// Whether the timer fires at its end or before.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.armed <= self.end
     }
 }
 
@@ -111,7 +116,7 @@ impl<M: Machine> Kernel<M> {
         let Some(current) = self.current.take() else { return };
         let now = self.machine.ticks();
         let thread = &mut self.threads[current];
-        thread.ran += now.saturating_sub(self.slice.started);
+        thread.stop(now);
         if thread.context.entered == Entered::Interrupt {
             self.machine.save_vectors(&mut thread.vectors);
         }
@@ -119,7 +124,8 @@ impl<M: Machine> Kernel<M> {
 
     fn enter(&mut self, thread: Ref<Thread>) -> Resume {
         self.current = Some(thread);
-        self.slice.started = self.machine.ticks();
+        let now = self.machine.ticks();
+        self.threads[thread].start(now);
         let process = self.threads[thread].process.expect("a thread that runs has a process");
         if self.loaded != Some(process) {
             let space = self.processes[process].space.expect("a process that runs has an address space");
@@ -149,20 +155,17 @@ impl<M: Machine> Kernel<M> {
             self.slice.sweep = self.machine.ticks() + self.clock.ticks_of(SWEEP);
         }
         at = at.min(self.slice.sweep);
-        let at = (at != NEVER).then_some(at);
         if at != self.slice.armed {
             self.slice.armed = at;
-            self.machine.set_timer(at);
+            self.machine.set_timer((at != NEVER).then_some(at));
         }
-        self.handoff_allowed = self.slice.sweep != NEVER
-            && !self.reaper.has_jobs()
-            && !self.ports_open
-            && !self.sees_every_call();
+        self.handoff_allowed =
+            self.slice.sweep != NEVER && !self.reaper.has_jobs() && !self.ports_open && !self.sees_every_call();
     }
 
     /// The timer fired, perhaps early.
     pub fn timer(&mut self) -> Resume {
-        self.slice.armed = None;
+        self.slice.armed = NEVER;
         let now = self.machine.ticks();
         // As many as a bounded stretch allows; the timer fires again at once for the rest.
         for _ in 0..64 {
@@ -236,7 +239,8 @@ impl<M: Machine> Kernel<M> {
     /// A thread that is in no list stops waiting and runs next.
     pub(crate) fn unblock(&mut self, thread: Ref<Thread>) {
         self.wheel.remove(&mut self.threads, thread);
-        self.threads[thread].wait = Wait::Nothing;
+        let thread = &mut self.threads[thread];
+        (thread.wait, thread.deadline) = (Wait::Nothing, NEVER);
     }
 
     /// Ends a wait with a result: `Ok` gives word 0. The thread is in no list.

@@ -90,6 +90,11 @@ impl<M: Machine> Kernel<M> {
         self.choose(next)
     }
 
+    /// The registers of a thread, for the way out after a handoff to it.
+    pub fn context_of(&self, thread: Ref<Thread>) -> *const Context {
+        &self.threads[thread].context
+    }
+
     fn refuse(&mut self, me: Ref<Thread>, error: SysError) -> Next {
         self.threads[me].context.registers.rax = error as u64;
         self.threads[me].teardown = false;

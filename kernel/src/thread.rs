@@ -46,70 +46,89 @@ pub const MOST_ATTEMPTS: u8 = 63;
 /// In `attempts`: the call was passed on from the queue that it was first sent to. Above the bits that a tag tells.
 pub const FORWARDED: u8 = 0x80;
 
-/// One thread.
+/// How a call has fared.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tries {
+    /// How often it was delivered by its queue, and [`FORWARDED`].
+    pub attempts: u8,
+    /// How many servers ended by themselves while they were at it.
+    pub strikes: u8,
+    /// Whether it may not be delivered again.
+    pub once: bool,
+    unused: u8,
+}
+
+impl Tries {
+    /// Of a call that has just been delivered for the first time.
+    pub const FIRST: Tries = Tries { attempts: 1, strikes: 0, once: false, unused: 0 };
+    /// Of a call that was not delivered yet.
+    pub fn none(once: bool) -> Tries {
+        Tries { once, ..Tries::default() }
+    }
+}
+
+/// One thread. What the way of a message touches stands first; the entry code knows the place of `context` and `badge`.
+#[repr(C)]
 pub struct Thread {
     /// Its registers while it is in the kernel.
     pub context: Context,
-    /// Its vector registers while it is preempted.
-    pub vectors: VectorState,
-    /// Its process; `None` in a vacant slot of the pool.
-    pub process: Option<Ref<Process>>,
-    /// The account that pays.
-    pub account: Option<Ref<Account>>,
-    /// Its number in the system, part of the ids of its calls.
-    pub number: u16,
-    /// Its number in its process.
-    pub index: u16,
-    /// The priority that it was given.
-    pub base: u8,
-    /// The priority that it has now.
-    pub priority: u8,
     /// What it waits for.
     pub wait: Wait,
-    /// Neighbours in the list that `wait` names.
-    pub next: Option<Ref<Thread>>,
-    /// See `next`.
-    pub prev: Option<Ref<Thread>>,
-    /// Neighbours in the list of its process.
-    pub sibling_next: Option<Ref<Thread>>,
-    /// See `sibling_next`.
-    pub sibling_prev: Option<Ref<Thread>>,
-    /// First capability to it.
-    pub caps: u32,
     /// The id of its present or last call.
     pub call: u64,
     /// The badge of that call.
     pub badge: u64,
-    /// How often that call was delivered by its queue, and [`FORWARDED`].
-    pub attempts: u8,
-    /// How many servers ended by themselves while they were at that call.
-    pub strikes: u8,
-    /// The call that it was given last, if it has received nothing else and not waited since: what it is at.
-    pub latest: u64,
-    /// Whether it may be delivered again.
-    pub once: bool,
+    /// How that call has fared.
+    pub tries: Tries,
     /// The process that owes it an answer.
     pub holder: Option<Ref<Process>>,
+    /// The call that it was given last, if it has received nothing else and not waited since: what it is at.
+    pub latest: u64,
+    /// When its wait ends, in ticks; [`NEVER`] without a deadline, and while it does not wait.
+    pub deadline: u64,
+    /// When it began to wait, in ticks.
+    pub since: u64,
+    /// Ticks that it has run; while it runs, less those at which it began to.
+    pub(crate) ran: u64,
+    /// Its process; `None` in a vacant slot of the pool.
+    pub process: Option<Ref<Process>>,
+    /// Its number in the system, part of the ids of its calls.
+    pub number: u16,
+    /// The priority that it was given.
+    pub base: u8,
+    /// The priority that it has now.
+    pub priority: u8,
+    /// Neighbours in the list that `wait` names; `None` while it is in none.
+    pub next: Option<Ref<Thread>>,
+    /// See `next`.
+    pub prev: Option<Ref<Thread>>,
     /// The queue whose `server` it is: the one that it received from last.
     pub serves: Option<Ref<Queue>>,
     /// Its message page.
     pub message: Option<Frame>,
     /// Where the program has it.
     pub message_at: u64,
-    /// When its wait ends, in ticks; [`NEVER`] without a deadline.
-    pub deadline: u64,
     /// Neighbours in its slot of the timer wheel.
     pub timer_next: Option<Ref<Thread>>,
     /// See `timer_next`.
     pub timer_prev: Option<Ref<Thread>>,
     /// The slot of the timer wheel that it is in.
     pub timer_slot: Option<u16>,
-    /// When it began to wait, in ticks.
-    pub since: u64,
-    /// Ticks that it has run.
-    pub ran: u64,
+    /// Its number in its process.
+    pub index: u16,
     /// It asked for a teardown and makes its system call again when that is done.
     pub teardown: bool,
+    /// The account that pays.
+    pub account: Option<Ref<Account>>,
+    /// Neighbours in the list of its process.
+    pub sibling_next: Option<Ref<Thread>>,
+    /// See `sibling_next`.
+    pub sibling_prev: Option<Ref<Thread>>,
+    /// First capability to it.
+    pub caps: u32,
+    /// Its vector registers while it is preempted.
+    pub vectors: VectorState,
 }
 
 impl Object for Thread {
@@ -132,10 +151,8 @@ impl Object for Thread {
             caps: 0,
             call: 0,
             badge: 0,
-            attempts: 0,
-            strikes: 0,
+            tries: Tries::none(false),
             latest: 0,
-            once: false,
             holder: None,
             serves: None,
             message: None,
@@ -152,6 +169,20 @@ impl Object for Thread {
 }
 
 impl Thread {
+    /// Ticks that it has run. `now`: the time, if it runs.
+    pub fn ran(&self, now: Option<u64>) -> u64 {
+        self.ran.wrapping_add(now.unwrap_or(0))
+    }
+    /// It begins to run.
+    #[inline(always)]
+    pub(crate) fn start(&mut self, now: u64) {
+        self.ran = self.ran.wrapping_sub(now);
+    }
+    /// It stops running.
+    #[inline(always)]
+    pub(crate) fn stop(&mut self, now: u64) {
+        self.ran = self.ran.wrapping_add(now);
+    }
     /// The message that it sends, or has received.
     #[inline]
     pub fn words(&self) -> [u64; MESSAGE_WORDS] {

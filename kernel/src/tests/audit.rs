@@ -215,7 +215,10 @@ fn check_accounts(k: &mut K, l: &Living, frames: &BTreeMap<u8, u64>) {
     let kind = |kind: FrameKind| frames.get(&(kind as u8)).copied().unwrap_or(0);
     assert_eq!(kind(FrameKind::Content), contents + message_pages);
     assert_eq!(kind(FrameKind::PageTable), tables);
-    assert_eq!(kind(FrameKind::Words) + kind(FrameKind::CapTable) + kind(FrameKind::Numbers), words + caps + k.numbers.pages_used());
+    assert_eq!(
+        kind(FrameKind::Words) + kind(FrameKind::CapTable) + kind(FrameKind::Numbers),
+        words + caps + k.numbers.pages_used()
+    );
     for (slab, pages) in &l.slabs {
         assert_eq!(frames.get(slab).copied().unwrap_or(0), *pages, "slab pages of kind {slab}");
     }

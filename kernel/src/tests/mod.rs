@@ -28,8 +28,9 @@ mod syscall;
 mod wheel;
 
 use crate::fake::FakeMachine;
+use crate::handoff::Handover;
 use crate::kernel::Kernel;
-use crate::machine::{BootInfo, Entered, Exception, Handover, IrqLine, PhysRange, Resume};
+use crate::machine::{BootInfo, Entered, Exception, IrqLine, PhysRange, Resume};
 use crate::mm::{DirectMap, Frame, Mm, Ref};
 use crate::process::Process;
 use crate::thread::{NEVER, Thread, Wait};
@@ -266,11 +267,11 @@ impl World {
             self.k.arm();
         }
         assert!(!self.k.handoff_allowed || !self.k.reaper.has_jobs() && !self.k.ports_open);
-        let number = self.k.threads[current].context.registers.rax as u8;
-        let handover = match number {
+        let r = self.k.threads[current].context.registers;
+        let handover = match r.rax {
             _ if self.way == Way::General => None,
-            number if number == Sysno::Call as u8 => self.k.hand_call(),
-            number if number == Sysno::ReplyRecv as u8 => self.k.hand_reply(),
+            number if number == Sysno::Call as u64 => self.k.hand_call(),
+            number if number == Sysno::ReplyRecv as u64 => self.k.hand_reply(r.rdi, r.rsi, r.r15),
             _ => None,
         };
         match handover {
@@ -281,15 +282,18 @@ impl World {
 
     /// What the way out of the kernel does for a handoff.
     fn deliver(&mut self, sender: Ref<Thread>, handover: Handover) -> Resume {
-        let receiver = self.k.current.expect("the receiver runs");
-        assert!(std::ptr::eq(handover.from, &self.k.threads[sender].context));
-        assert!(std::ptr::eq(handover.to, &self.k.threads[receiver].context));
-        assert_eq!(self.k.threads[receiver].context.entered, Entered::Syscall);
-        let words = self.k.threads[sender].words();
-        self.k.threads[receiver].set_words(words);
-        let r = &mut self.k.threads[receiver].context.registers;
-        (r.rax, r.rdi, r.rsi, r.r15) = (0, handover.badge, handover.tag, handover.id);
-        Resume::Thread(&self.k.threads[receiver].context)
+        let Handover { to, id } = handover;
+        assert_eq!((self.k.current, self.k.threads[to].context.entered), (Some(to), Entered::Syscall));
+        let from = &self.k.threads[sender];
+        let (words, tag, badge) = (from.words(), from.tag().raw(), from.badge);
+        let called = from.is_calling();
+        self.k.threads[to].set_words(words);
+        let r = &mut self.k.threads[to].context.registers;
+        (r.rax, r.rsi) = (0, tag);
+        if called {
+            (r.rdi, r.r15) = (badge, id);
+        }
+        Resume::Thread(&self.k.threads[to].context)
     }
 
     /// The running threads yield until `thread` runs; what they had in their registers they find there again.

@@ -82,8 +82,8 @@ pub const BOOT_STACK_TOP_OFFSET: usize = offset_of!(Stacks, kernel) + KERNEL_STA
 /// Everything that is one processor's own. The entry code knows the first three fields.
 #[repr(C)]
 pub struct PerCpu {
-    /// Address of the field `rcx` in the `Context` of the thread that runs.
-    pub save_area: u64,
+    /// Address of the `Context` of the thread that runs.
+    pub context: u64,
     /// The user's `rsp`, or the address of the interrupt frame, for a few instructions of the entry code.
     pub scratch: u64,
     /// Where the kernel stack begins.
@@ -106,7 +106,7 @@ struct PortTss {
 
 /// The boot processor. `main` loads it with [`PerCpu::init`].
 pub static BOOT_CPU: Shared<PerCpu> = Shared::new(PerCpu {
-    save_area: 0,
+    context: 0,
     scratch: 0,
     kernel_stack: 0,
     this: core::ptr::null_mut(),

@@ -8,7 +8,7 @@
 use core::mem::MaybeUninit;
 
 use kernel::Kernel;
-use kernel::machine::{Clock, Context, Exception, Handover, IrqLine, Resume};
+use kernel::machine::{Clock, Context, Exception, IrqLine, Resume};
 use x86_64::registers::control::Cr2;
 
 use super::cpu::{PerCpu, Shared};
@@ -70,35 +70,37 @@ fn go(resume: Resume) -> ! {
     }
 }
 
-/// Sends a message on its way.
-#[inline(always)]
-fn hand_over(handover: Handover) -> ! {
-    let Handover { from, to, badge, tag, id } = handover;
-    // SAFETY: 1. Object logic gives the contexts of two threads, and has made the second current and entered its
-    //            address space. 2. That thread waited in a system call. 3. Nothing on the stack is needed.
-    unsafe { entry::deliver(badge, tag, id, from, to) }
+/// What [`on_call`] returns in `rax` and `rdx`.
+#[repr(C)]
+pub struct Passed {
+    /// The context to leave through, or null: there was no handoff.
+    to: *const Context,
+    /// The call's id.
+    id: u64,
 }
 
-/// A `Call`; its registers are in the context.
-pub extern "C" fn on_call() -> ! {
-    // SAFETY: called by the entry code; the reference ends before `on_syscall` makes its own.
-    match unsafe { the_kernel() }.hand_call() {
-        Some(handover) => hand_over(handover),
-        None => on_syscall(),
+/// A `Call` without flags; its registers are in the context.
+pub extern "C" fn on_call() -> Passed {
+    // SAFETY: called by the entry code, which calls `on_syscall` only after this has returned.
+    let kernel = unsafe { the_kernel() };
+    match kernel.hand_call() {
+        Some(handover) => Passed { to: kernel.context_of(handover.to), id: handover.id },
+        None => Passed { to: core::ptr::null(), id: 0 },
     }
 }
 
-/// A `ReplyRecv`; its registers are in the context.
-pub extern "C" fn on_reply_recv() -> ! {
+/// A `ReplyRecv` without flags: the context to leave through, or null if there was no handoff. Its registers are in the
+/// context and in the arguments.
+pub extern "C" fn on_reply_recv(handle: u64, tag: u64, token: u64) -> *const Context {
     // SAFETY: as in `on_call`.
-    match unsafe { the_kernel() }.hand_reply() {
-        Some(handover) => hand_over(handover),
-        None => on_syscall(),
+    let kernel = unsafe { the_kernel() };
+    match kernel.hand_reply(handle, tag, token) {
+        Some(handover) => kernel.context_of(handover.to),
+        None => core::ptr::null(),
     }
 }
 
-/// Any other system call, or one of these that is not a handoff; its registers are in the context.
-#[inline(never)]
+/// Any other system call, or one of these that is no handoff; its registers are in the context.
 pub extern "C" fn on_syscall() -> ! {
     // SAFETY: called by the entry code.
     go(unsafe { the_kernel() }.syscall())

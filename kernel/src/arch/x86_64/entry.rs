@@ -2,8 +2,7 @@
 //!
 //! Invariants:
 //! 1. Interrupts are off from the door in to the door out; the kernel is left by [`leave`], [`idle`] or [`breathe`] only.
-//! 2. A thread's registers lie in its `Context`. `PerCpu::save_area` points at the field `rcx` of the running thread's:
-//!    below it are the registers that can be pushed and popped, above it those that the processor hands over.
+//! 2. A thread's registers lie in its `Context`. `PerCpu::context` points at that of the running thread.
 //! 3. In ring 0, a maskable interrupt arrives at one instruction only, `wake`, where the kernel stack is empty. Any
 //!    exception in ring 0 is a defect of the kernel, and ends in a panic.
 //! 4. NMI, debug exception, double fault and machine check may arrive at any instruction, even where `rsp` and GS are
@@ -14,15 +13,16 @@
 //! 6. The field `entered` of the thread that runs says `Syscall`: an interrupt sets it to `Interrupt`, and leaving after
 //!    one sets it back.
 //!
-//! Instructions of a system call: 24 in with the call of Rust code, 24 out; of a handoff 23 in for a call and 25 for a
-//! reply, 23 out. Of those with a price beyond the count each executes `swapgs` twice and `sysretq`; a change of the
-//! running thread executes one `mov cr3` and one `fxrstor64`.
+//! Instructions of a system call: 25 in with the call of Rust code, 24 out. Of a handoff: 26 in and 20 out for a call, 20
+//! and 19 for a reply. Each of these executes `swapgs` twice and `sysretq`; where the running thread changes, one
+//! `mov cr3` and one `fxrstor64` as well.
 
 use core::arch::global_asm;
 use core::mem::offset_of;
 
 use abi::{Registers, Sysno};
 use kernel::machine::{Clock, Context, Entered};
+use kernel::thread::Thread;
 
 use super::cpu::{PerCpu, USER_CODE, USER_DATA};
 use super::{dispatch, panic};
@@ -48,12 +48,6 @@ unsafe extern "C" {
     ///    are to be saved.
     /// 2. The thread's address space must be loaded.
     pub fn leave(context: *const Context) -> !;
-    /// Leaves to user mode through `to`, with the words that the registers in `from` hold, 0 in `rax`, and the other
-    /// arguments in the registers of a received message.
-    ///
-    /// # Safety
-    /// As of `leave` for `to`, which must have entered by a system call; `from` must be a thread's context, too.
-    pub fn deliver(badge: u64, tag: u64, id: u64, from: *const Context, to: *const Context) -> !;
     /// Waits for an interrupt on an empty kernel stack.
     ///
     /// # Safety
@@ -78,36 +72,9 @@ const USER_FLAGS: u32 = 0x0025_4dd5;
 
 // The layout that the code below counts on.
 const _: () = {
-    let order = [
-        offset_of!(Registers, rax),
-        offset_of!(Registers, rdi),
-        offset_of!(Registers, rsi),
-        offset_of!(Registers, rdx),
-        offset_of!(Registers, r8),
-        offset_of!(Registers, r9),
-        offset_of!(Registers, r10),
-        offset_of!(Registers, rbx),
-        offset_of!(Registers, r12),
-        offset_of!(Registers, r13),
-        offset_of!(Registers, r14),
-        offset_of!(Registers, r15),
-        offset_of!(Registers, rbp),
-        offset_of!(Registers, rcx),
-        offset_of!(Registers, r11),
-    ];
-    let mut i = 0;
-    while i < order.len() {
-        assert!(order[i] == i * 8);
-        i += 1;
-    }
-    assert!(offset_of!(Context, registers) == 0);
+    assert!(offset_of!(Context, registers) == 0 && offset_of!(Thread, context) == 0);
     assert!(Entered::Syscall as u64 == 0 && Entered::Interrupt as u64 == 1);
 };
-
-/// Bytes from the field `rcx` on.
-const fn from_rcx(offset: usize) -> usize {
-    offset - offset_of!(Registers, rcx)
-}
 
 global_asm!(
     r#"
@@ -136,58 +103,78 @@ syscall_entry:
 general_entry:
     swapgs
     mov gs:[{scratch}], rsp
-    mov rsp, gs:[{save_area}]
-    mov [rsp + {rcx_rip}], rcx
-    mov [rsp + {rcx_rflags}], r11
-    push rbp
-    push r15
-    push r14
-    push r13
-    push r12
-    push rbx
-    push r10
-    push r9
-    push r8
-    push rdx
-    push rsi
-    push rdi
-    push rax
+    mov rsp, gs:[{context}]
+    mov [rsp + {rip}], rcx
+    mov [rsp + {rflags}], r11
     mov rcx, gs:[{scratch}]
     mov [rsp + {rsp_}], rcx
+    mov [rsp + {rbp_}], rbp
+    mov [rsp + {r10_}], r10
+    mov [rsp + {r9_}], r9
+    mov [rsp + {r8_}], r8
+    mov [rsp + {rdx_}], rdx
+    mov [rsp + {rsi_}], rsi
+    mov [rsp + {rdi_}], rdi
+    cmp rax, {reply_recv}
+    je enter_reply_recv
+    mov [rsp + {r15_}], r15
+    mov [rsp + {r14_}], r14
+    mov [rsp + {r13_}], r13
+    mov [rsp + {r12_}], r12
+    mov [rsp + {rbx_}], rbx
+    mov [rsp + {rax_}], rax
     mov rsp, gs:[{kernel_stack}]
-    cmp al, {call}
-    je 2f
-    cmp al, {reply_recv}
-    je 3f
-    call {on_syscall}                   // does not return, like all that is called here
-2:  call {on_call}
-3:  call {on_reply_recv}
+    cmp rax, {call}
+    je enter_call
+2:  call {on_syscall}                   // does not return
 
-    // A message goes over: rdi = badge, rsi = tag, rdx = id, rcx = the context that holds the words, r8 = the context to
-    // leave through, in the kernel by a system call.
-    .global deliver
-deliver:
-    lea rax, [r8 + {rcx_}]
-    mov gs:[{save_area}], rax
-    mov r15, rdx
-    mov rbx, [rcx + {rbx_}]
+    // Leaves with the message of the context rcx through the context rax, in the kernel by a system call. rdi, rsi, r15
+    // and the words in rbx, r12, r13 and r14 are in their registers. rcx is canonical: it is what `syscall` has put
+    // there.
+    .macro leave_with_message
+    mov gs:[{context}], rax
     mov rdx, [rcx + {rdx_}]
+    mov r8, [rcx + {r8_}]
     mov r9, [rcx + {r9_}]
     mov r10, [rcx + {r10_}]
-    mov r12, [rcx + {r12_}]
-    mov r13, [rcx + {r13_}]
-    mov r14, [rcx + {r14_}]
-    mov rax, [rcx + {r8_}]
-    mov rbp, [r8 + {rbp_}]
-    mov r11, [r8 + {rflags}]
-    mov rsp, [r8 + {rsp_}]
-    mov rcx, [r8 + {rip}]
-    shl rcx, 17
-    shr rcx, 17
-    mov r8, rax
+    mov rbp, [rax + {rbp_}]
+    mov r11, [rax + {rflags}]
+    mov rsp, [rax + {rsp_}]
+    mov rcx, [rax + {rip}]
     xor eax, eax
     swapgs
     sysretq
+    .endm
+
+enter_call:
+    call {on_call}
+    test rax, rax
+    jz 2b
+    mov rcx, gs:[{context}]
+    mov rdi, [rcx + {badge}]
+    mov rsi, [rcx + {rsi_}]
+    mov r15, rdx
+    leave_with_message
+
+    // The server's registers are overwritten by the next message, so they are saved only if there is no handoff.
+enter_reply_recv:
+    mov rdx, r15
+    mov rsp, gs:[{kernel_stack}]
+    call {on_reply_recv}
+    mov rcx, gs:[{context}]
+    test rax, rax
+    jz 3f
+    mov rsi, [rcx + {rsi_}]
+    mov rdi, [rax + {rdi_}]
+    mov r15, [rax + {r15_}]
+    leave_with_message
+3:  mov [rcx + {r15_}], r15
+    mov [rcx + {r14_}], r14
+    mov [rcx + {r13_}], r13
+    mov [rcx + {r12_}], r12
+    mov [rcx + {rbx_}], rbx
+    mov qword ptr [rcx + {rax_}], {reply_recv}
+    call {on_syscall}
 
     // rdi = the context to leave through. The general way out is further down.
     //
@@ -198,26 +185,25 @@ deliver:
 leave:
     cmp qword ptr [rdi + {entered}], 0
     jne leave_all
-    mov rsp, rdi
-    pop rax
-    pop rdi
-    pop rsi
-    pop rdx
-    pop r8
-    pop r9
-    pop r10
-    pop rbx
-    pop r12
-    pop r13
-    pop r14
-    pop r15
-    pop rbp
-    mov gs:[{save_area}], rsp
-    mov rcx, [rsp + {rcx_rip}]
+    mov gs:[{context}], rdi
+    mov rcx, [rdi + {rip}]
     shl rcx, 17
     shr rcx, 17
-    mov r11, [rsp + {rcx_rflags}]
-    mov rsp, [rsp + {rcx_rsp}]
+    mov r11, [rdi + {rflags}]
+    mov rbp, [rdi + {rbp_}]
+    mov r15, [rdi + {r15_}]
+    mov r14, [rdi + {r14_}]
+    mov r13, [rdi + {r13_}]
+    mov r12, [rdi + {r12_}]
+    mov rbx, [rdi + {rbx_}]
+    mov r10, [rdi + {r10_}]
+    mov r9, [rdi + {r9_}]
+    mov r8, [rdi + {r8_}]
+    mov rdx, [rdi + {rdx_}]
+    mov rsi, [rdi + {rsi_}]
+    mov rax, [rdi + {rax_}]
+    mov rsp, [rdi + {rsp_}]
+    mov rdi, [rdi + {rdi_}]
     swapgs
     sysretq
 
@@ -235,8 +221,7 @@ leave_all:
     shl rcx, 17
     shr rcx, 17
     push rcx
-    lea rcx, [rdi + {rcx_}]
-    mov gs:[{save_area}], rcx
+    mov gs:[{context}], rdi
     mov r11, [rdi + {r11_}]
     mov rcx, [rdi + {rcx_}]
     mov rbp, [rdi + {rbp_}]
@@ -278,22 +263,22 @@ interrupt_entry:
     jz interrupt_in_kernel
     swapgs
     mov gs:[{scratch}], rsp
-    mov rsp, gs:[{save_area}]
-    mov [rsp], rcx
-    mov [rsp + 8], r11
-    push rbp
-    push r15
-    push r14
-    push r13
-    push r12
-    push rbx
-    push r10
-    push r9
-    push r8
-    push rdx
-    push rsi
-    push rdi
-    push rax
+    mov rsp, gs:[{context}]
+    mov [rsp + {rcx_}], rcx
+    mov [rsp + {r11_}], r11
+    mov [rsp + {rbp_}], rbp
+    mov [rsp + {r15_}], r15
+    mov [rsp + {r14_}], r14
+    mov [rsp + {r13_}], r13
+    mov [rsp + {r12_}], r12
+    mov [rsp + {rbx_}], rbx
+    mov [rsp + {r10_}], r10
+    mov [rsp + {r9_}], r9
+    mov [rsp + {r8_}], r8
+    mov [rsp + {rdx_}], rdx
+    mov [rsp + {rsi_}], rsi
+    mov [rsp + {rdi_}], rdi
+    mov [rsp + {rax_}], rax
     mov rcx, gs:[{scratch}]
     mov rax, [rcx + 16]
     mov [rsp + {rip}], rax
@@ -379,12 +364,10 @@ debug_entry:
     iretq
     "#,
     scratch = const offset_of!(PerCpu, scratch),
-    save_area = const offset_of!(PerCpu, save_area),
+    context = const offset_of!(PerCpu, context),
+    badge = const offset_of!(Thread, badge),
     kernel_stack = const offset_of!(PerCpu, kernel_stack),
     entered = const offset_of!(Context, entered),
-    rcx_rip = const from_rcx(offset_of!(Registers, rip)),
-    rcx_rflags = const from_rcx(offset_of!(Registers, rflags)),
-    rcx_rsp = const from_rcx(offset_of!(Registers, rsp)),
     rip = const offset_of!(Registers, rip),
     rflags = const offset_of!(Registers, rflags),
     rsp_ = const offset_of!(Registers, rsp),

@@ -19,8 +19,8 @@ mod ranges;
 mod start;
 
 use kernel::machine::{IrqLine, Machine, MsiMessage, PortRange, VectorState};
-use x86_64::instructions::tlb;
 use x86_64::VirtAddr;
+use x86_64::instructions::tlb;
 
 use cpu::PerCpu;
 use dispatch::FIRST_IRQ;
