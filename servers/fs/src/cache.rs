@@ -44,6 +44,8 @@ pub(crate) struct Slot {
 
 const FREE: Slot = Slot { block: 0, state: State::Free, fresh: false, used: false, shadowed: false, verified: false };
 
+/// Free slots that are remembered.
+const SPARES: usize = 64;
 /// The most blocks moved with one request.
 const MAX_RUN: usize = 32;
 
@@ -59,13 +61,18 @@ pub struct Cache<'m, D> {
     pub(crate) disk: D,
     pub(crate) journal: Journal,
     pub(crate) slots: Vec<Slot>,
-    pub(crate) bounce: Vec<u8>,
+    /// Blocks on their way between slots and disk that do not lie side by side.
+    pub(crate) bounce: &'m mut [u8],
     records: Records,
     index: Index,
     stage: Vec<Staged>,
     /// Freed ranges of the operation under way.
     stage_freed: Vec<(u64, u32)>,
     hand: usize,
+    /// Slots that were free when they came here: taken first, as what was in use a moment ago is near.
+    spare: Vec<u32>,
+    /// Room for the changes of a commit.
+    changes: Vec<Change>,
     blocks: u64,
     max_stage: usize,
     /// Slots that are dirty and not fresh.
@@ -80,21 +87,26 @@ impl<'m, D: Disk> Cache<'m, D> {
     /// # Errors
     /// [`Error::CacheFull`] if there is too little memory.
     pub fn open(bytes: &'m mut [u8], disk: D, identity: Identity) -> Result<(Self, bool)> {
+        // Part of the memory, as the disk's device reaches that.
+        let run = (bytes.len() / BLOCK / 16).clamp(4, MAX_RUN);
+        let split = bytes.len().checked_sub(run * BLOCK).ok_or(Error::CacheFull)? / BLOCK * BLOCK;
+        let (bytes, bounce) = bytes.split_at_mut(split);
         let (region, kept) = Region::open(bytes, identity)?;
         let count = region.slots();
         let records = Records::load(&region);
-        let run = (count / 16).clamp(4, MAX_RUN);
         let mut cache = Self {
             region,
             disk,
             journal: Journal::default(),
             slots: vec![FREE; count],
-            bounce: vec![0; run * BLOCK],
+            bounce: &mut bounce[..run * BLOCK],
             records,
             index: Index::new(count),
             stage: Vec::new(),
             stage_freed: Vec::new(),
             hand: 0,
+            spare: Vec::new(),
+            changes: Vec::new(),
             blocks: identity.blocks,
             max_stage: count / 3,
             journalled: 0,
@@ -141,6 +153,9 @@ impl<'m, D: Disk> Cache<'m, D> {
     fn release(&mut self, slot: u32) {
         self.set_state(slot, State::Free, false);
         self.slots[slot as usize] = FREE;
+        if self.spare.len() < SPARES {
+            self.spare.push(slot);
+        }
     }
 
     /// Limits the size of an operation so that two of them fit into the journal's largest transaction.
@@ -230,22 +245,35 @@ impl<'m, D: Disk> Cache<'m, D> {
         let mut taken = [NONE; MAX_RUN];
         let got = self.take_slots(&mut taken[..want])?;
         let taken = &taken[..got];
-        if let Err(e) = self.disk.read_blocks(block, &mut self.bounce[..got * BLOCK]) {
+        if let Err(e) = self.fetch(block, taken) {
             taken.iter().for_each(|&slot| self.slots[slot as usize] = FREE);
-            return Err(e.into());
+            return Err(e);
         }
         for (i, &slot) in taken.iter().enumerate() {
-            self.region.data_mut(slot).copy_from_slice(&self.bounce[i * BLOCK..(i + 1) * BLOCK]);
             self.slots[slot as usize] = Slot { block: block + i as u64, state: State::Clean, used: true, ..FREE };
             self.index.set(block + i as u64, slot);
         }
         Ok(taken[0])
     }
 
+    /// Reads blocks from `block` on into these slots: at once where they lie side by side, as they mostly do.
+    fn fetch(&mut self, block: u64, slots: &[u32]) -> Result<()> {
+        if slots.iter().zip(slots[0]..).all(|(&slot, next)| slot == next) {
+            return Ok(self.disk.read_blocks(block, self.region.run_mut(slots[0], slots.len()))?);
+        }
+        let bounce = &mut self.bounce[..slots.len() * BLOCK];
+        self.disk.read_blocks(block, bounce)?;
+        for (&slot, data) in slots.iter().zip(bounce.chunks_exact(BLOCK)) {
+            self.region.data_mut(slot).copy_from_slice(data);
+        }
+        Ok(())
+    }
+
     /// Takes slots out of reach of `victim`; at least one, or it is an error.
     fn take_slots(&mut self, taken: &mut [u32]) -> Result<usize> {
+        let one = taken.len() == 1;
         for (i, place) in taken.iter_mut().enumerate() {
-            match self.victim(NONE) {
+            match if one { self.victim(NONE) } else { self.next_victim(NONE) } {
                 Ok(slot) => *place = slot,
                 Err(e) if i == 0 => return Err(e),
                 Err(_) => return Ok(i),
@@ -257,6 +285,16 @@ impl<'m, D: Disk> Cache<'m, D> {
 
     /// An empty slot; a clean one is given up for it if need be, but not `keep`.
     fn victim(&mut self, keep: u32) -> Result<u32> {
+        while let Some(slot) = self.spare.pop() {
+            if self.slots[slot as usize].state == State::Free {
+                return Ok(slot);
+            }
+        }
+        self.next_victim(keep)
+    }
+
+    /// As `victim`; one after the other they mostly lie side by side.
+    fn next_victim(&mut self, keep: u32) -> Result<u32> {
         for round in 0..2 {
             for _ in 0..2 * self.slots.len() {
                 let at = self.hand;
@@ -434,7 +472,9 @@ impl<'m, D: Disk> Cache<'m, D> {
             self.region.put_freed(root.freed, start, len);
             root.freed += 1;
         }
-        let mut changes: Vec<Change> = self.stage.iter().map(|staged| self.change_for(staged)).collect();
+        let mut changes = core::mem::take(&mut self.changes);
+        changes.clear();
+        changes.extend(self.stage.iter().map(|staged| self.change_for(staged)));
         let dropped = self.slots_in_freed();
         changes.extend(dropped.iter().filter(|&&slot| self.has_entry(slot)).map(|&old| Change {
             slot: NONE,
@@ -448,8 +488,9 @@ impl<'m, D: Disk> Cache<'m, D> {
         }
         self.region.flip(root, &changes, record);
         if let Some(record) = record {
-            self.records.committed(record);
+            self.records.committed(&self.region, record);
         }
+        self.changes = changes;
         self.settle(&dropped);
     }
 
@@ -529,10 +570,15 @@ impl<'m, D: Disk> Cache<'m, D> {
             let first = self.slots[slots[at] as usize].block;
             let follows = |i: &usize| self.slots[slots[at + i] as usize].block == first + *i as u64;
             let run = (0..room.min(slots.len() - at)).take_while(follows).count().max(1);
-            for i in 0..run {
-                self.bounce[i * BLOCK..(i + 1) * BLOCK].copy_from_slice(self.region.data(slots[at + i]));
+            let slots = &slots[at..at + run];
+            if slots.iter().zip(slots[0]..).all(|(&slot, next)| slot == next) {
+                self.disk.write_blocks(first, self.region.run(slots[0], run))?;
+            } else {
+                for (&slot, data) in slots.iter().zip(self.bounce.chunks_exact_mut(BLOCK)) {
+                    data.copy_from_slice(self.region.data(slot));
+                }
+                self.disk.write_blocks(first, &self.bounce[..run * BLOCK])?;
             }
-            self.disk.write_blocks(first, &self.bounce[..run * BLOCK])?;
             at += run;
         }
         Ok(())

@@ -26,7 +26,7 @@ const NODES: usize = 64;
 const NANOS: u64 = 1_000_000_000;
 
 /// An inode, as far as it is used here.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Inode {
     pub number: u32,
     pub mode: u16,
@@ -175,6 +175,18 @@ impl Nodes {
         self.0[inode.number as usize % NODES] = Some(Node { inode: inode.clone(), extent });
     }
 
+    /// The inode of an existing file that can be worked with, where it is here.
+    #[inline]
+    pub fn existing(&mut self, number: u32) -> Option<&Inode> {
+        let inode = &self.get(number)?.inode;
+        (inode.links > 0 && inode.flags & FLAGS_UNKNOWN == 0).then_some(inode)
+    }
+
+    /// Whether `inode` is just as it is here: staged already, or never changed.
+    pub fn has(&mut self, inode: &Inode) -> bool {
+        self.get(inode.number).is_some_and(|node| node.inode == *inode)
+    }
+
     /// The extents of `number` have changed.
     pub fn forget_extent(&mut self, number: u32) {
         if let Some(node) = self.get(number) {
@@ -248,6 +260,13 @@ impl<D: Disk> Fs<'_, D> {
         }
         let inode = self.inode(file.inode)?;
         if inode.generation != file.generation { Err(Error::Stale) } else { Ok(inode) }
+    }
+
+    /// As `open_any`, where the inode is in the heap: without a copy.
+    #[inline]
+    pub(crate) fn opened(&mut self, file: FileId) -> Option<&Inode> {
+        let named = file.inode == ROOT || file.inode >= self.sup.first_inode;
+        self.nodes.existing(file.inode).filter(|inode| named && inode.generation == file.generation)
     }
 
     pub(crate) fn open_dir(&mut self, file: FileId) -> Result<Inode> {

@@ -9,7 +9,7 @@
 //! | [`record`] | which messages have taken effect, and what was answered |
 //! | [`cache`], [`index`] | the block cache in that memory: stage, commit, abort, evict |
 //! | [`journal`] | the on-disk journal, through which the cache becomes safe from power cuts |
-//! | [`superblock`], `alloc_map`, `inode`, `extent`, `dir` | ext4 |
+//! | [`superblock`], `alloc_map`, `inode`, `extent`, `dir`, `names` | ext4 |
 //! | [`store`] | the operations |
 //! | [`badge`], [`server`], [`remote`] | the protocols in which clients ask for them, and the disk behind the block server |
 //!
@@ -33,6 +33,7 @@ pub mod index;
 mod inode;
 pub mod journal;
 pub mod memory;
+mod names;
 pub mod record;
 pub mod region;
 pub mod remote;

@@ -29,8 +29,8 @@ use libipc::{
 
 libipc::entry!(main);
 
-/// Bytes at the end of the persistent memory through which data moves to and from the disk.
-const BUFFER: usize = 128 << 10;
+/// Bytes at the end of the persistent memory for what the disk's device reads or writes and is not in the cache.
+const BUFFER: usize = fs::BLOCK;
 /// Nanoseconds from 1970 to power-on, as far as known.
 static BOOT: AtomicU64 = AtomicU64::new(0);
 
@@ -54,10 +54,11 @@ fn run(startup: &Startup<'static>) -> Result<(), String> {
     let memory = startup.memory("persistent").map_err(|missing| missing.to_string())?;
     let epoch = startup.env("incarnation").and_then(|text| text.parse().ok()).unwrap_or(1);
     let mapped = memory.map(true).map_err(|error| format!("cannot map its persistent memory: {error}"))?;
+    let address = mapped.address();
     let bytes = mapped.leak().ok_or("its persistent memory is read-only")?;
     let split = bytes.len().checked_sub(BUFFER).ok_or("its persistent memory is too small")?;
     let (cache, buffer) = bytes.split_at_mut(split);
-    let disk = RemoteDisk::open(block, memory, split as u64, buffer, epoch)
+    let disk = RemoteDisk::open(block, memory, address, buffer, epoch)
         .map_err(|error| format!("cannot attach to the disk: {error}"))?;
     let mut fs = Fs::open(cache, disk, calendar).map_err(|error| format!("cannot open the filesystem: {error:?}"))?;
     if fs.space().is_ok_and(|space| space.inodes >= INODES) {

@@ -4,10 +4,9 @@
 //! 2. A message id is in the table at most once.
 //! 3. The last N records are kept (N at least 256): more than there can be calls that are not yet acknowledged.
 
-use alloc::collections::BTreeMap;
-
-use crate::bytes::{get32, get64, put32, put64};
-use crate::crc::crc32c;
+use crate::bytes::{get64, put64};
+use crate::crc::word_sum;
+use crate::index::Index;
 use crate::region::Region;
 
 /// Bytes of a record.
@@ -35,22 +34,22 @@ impl Record {
         put64(&mut bytes, 8, self.id);
         put64(&mut bytes, 16, self.answer[0]);
         put64(&mut bytes, 24, self.answer[1]);
-        let crc = crc32c(!0, &bytes[..40]);
-        put32(&mut bytes, 40, crc);
+        let sum = word_sum(&bytes[..40]);
+        put64(&mut bytes, 40, sum);
         bytes
     }
 
     /// The record in `bytes`, if the checksum holds.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let whole = crc32c(!0, bytes.get(..40)?) == get32(bytes, 40);
+        let whole = word_sum(bytes.get(..40)?) == get64(bytes, 40);
         let answer = [get64(bytes, 16), get64(bytes, 24)];
         whole.then(|| Self { serial: get64(bytes, 0), id: get64(bytes, 8), answer })
     }
 }
 
-/// Finds records by message id.
+/// Finds records by message id: in which place of the table each is.
 pub struct Records {
-    by_id: BTreeMap<u64, u64>,
+    by_id: Index,
 }
 
 impl Records {
@@ -58,14 +57,15 @@ impl Records {
     pub fn load(region: &Region<'_>) -> Self {
         let total = region.root().records;
         let first = total.saturating_sub(region.record_count() as u64);
-        let by_id = (first..total).filter_map(|serial| region.record(serial)).map(|r| (r.id, r.serial)).collect();
-        Self { by_id }
+        let mut records = Self { by_id: Index::new(region.record_count()) };
+        let kept = (first..total).filter_map(|serial| region.record(serial));
+        kept.for_each(|record| records.committed(region, record));
+        records
     }
 
     /// The answer that was given to message `id`.
     pub fn answer(&self, region: &Region<'_>, id: u64) -> Option<Packed> {
-        let serial = *self.by_id.get(&id)?;
-        region.record(serial).map(|record| record.answer)
+        region.record_at(self.by_id.get(id)?).filter(|record| record.id == id).map(|record| record.answer)
     }
 
     /// The record to commit for message `id`.
@@ -77,12 +77,12 @@ impl Records {
     pub fn retire(&mut self, region: &Region<'_>) {
         let total = region.root().records;
         if let Some(record) = total.checked_sub(region.record_count() as u64).and_then(|serial| region.record(serial)) {
-            self.by_id.remove(&record.id);
+            self.by_id.remove(record.id);
         }
     }
 
     /// `record` has been committed.
-    pub fn committed(&mut self, record: Record) {
-        self.by_id.insert(record.id, record.serial);
+    pub fn committed(&mut self, region: &Region<'_>, record: Record) {
+        self.by_id.set(record.id, region.record_place(record.serial));
     }
 }

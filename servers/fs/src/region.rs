@@ -16,14 +16,14 @@
 use alloc::vec::Vec;
 
 use crate::bytes::{get32, get64, put32, put64};
-use crate::crc::{block_sum, crc32c, mix};
+use crate::crc::{block_sum, mix, word_sum};
 use crate::disk::BLOCK;
 use crate::error::{Error, Result};
 use crate::memory::Memory;
 use crate::record::{RECORD_SIZE, Record};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"TESSCACH");
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER: usize = 256;
 const ROOT_HEAD: usize = 160;
 const CHANGE: usize = 24;
@@ -156,6 +156,10 @@ impl<'m> Region<'m> {
             let len = BLOCK.min(self.layout.data - at);
             self.memory.scratch(at, len).fill(0);
         }
+        // From here on all of the memory is there, and no read waits for the kernel to find some.
+        for slot in 0..self.layout.slots as u32 {
+            self.data_mut(slot)[0] = 0;
+        }
         self.root =
             Root { sequence: 0, digest: 0, records: 0, freed: 0, phase: Phase::Idle, log_head: 0, log_sequence: 0 };
         self.flip(self.root, &[], None);
@@ -171,8 +175,8 @@ impl<'m> Region<'m> {
         put64(&mut h, 16, self.memory.size() as u64);
         h[24..40].copy_from_slice(&identity.uuid);
         put64(&mut h, 40, identity.blocks);
-        let crc = crc32c(!0, &h[..HEADER - 4]);
-        put32(&mut h, HEADER - 4, crc);
+        let sum = word_sum(&h[..HEADER - 8]);
+        put64(&mut h, HEADER - 8, sum);
         h
     }
 
@@ -208,6 +212,18 @@ impl<'m> Region<'m> {
         self.memory.scratch(self.layout.data + slot as usize * BLOCK, BLOCK)
     }
 
+    /// The data of `count` slots from `slot` on, whose entries are empty.
+    #[inline]
+    pub fn run_mut(&mut self, slot: u32, count: usize) -> &mut [u8] {
+        self.memory.scratch(self.layout.data + slot as usize * BLOCK, count * BLOCK)
+    }
+
+    /// The data of `count` slots from `slot` on.
+    #[inline]
+    pub fn run(&self, slot: u32, count: usize) -> &[u8] {
+        self.memory.bytes(self.layout.data + slot as usize * BLOCK, count * BLOCK)
+    }
+
     /// Copies the data of `from` to `to`, whose entry is empty.
     pub fn copy(&mut self, from: u32, to: u32) {
         let data = self.layout.data;
@@ -222,8 +238,18 @@ impl<'m> Region<'m> {
 
     /// The record with serial number `serial`, if it is still there and whole.
     pub fn record(&self, serial: u64) -> Option<Record> {
-        let at = self.layout.records + (serial % self.layout.record_count as u64) as usize * RECORD_SIZE;
-        Record::decode(self.memory.bytes(at, RECORD_SIZE)).filter(|record| record.serial == serial)
+        self.record_at(self.record_place(serial)).filter(|record| record.serial == serial)
+    }
+
+    /// Where in the table the record with serial number `serial` goes.
+    pub fn record_place(&self, serial: u64) -> u32 {
+        (serial % self.layout.record_count as u64) as u32
+    }
+
+    /// The record at `place` of the table, if it is whole.
+    pub fn record_at(&self, place: u32) -> Option<Record> {
+        let at = self.layout.records + place as usize * RECORD_SIZE;
+        Record::decode(self.memory.bytes(at, RECORD_SIZE))
     }
 
     /// The freed range at `index`: first block and length.
@@ -248,10 +274,10 @@ impl<'m> Region<'m> {
         let mut body = core::mem::take(&mut self.body);
         encode_root(&mut body, &next, changes, record.as_ref());
         let area = self.layout.roots[(next.sequence & 1) as usize];
-        let crc = crc32c(!0, &body[16..]);
+        let sum = word_sum(&body[16..]);
         let mut head = [0; 16];
         put64(&mut head, 0, next.sequence);
-        put32(&mut head, 8, crc ^ next.sequence as u32);
+        put32(&mut head, 8, sum as u32 ^ next.sequence as u32);
         put32(&mut head, 12, body.len() as u32);
         self.memory.store(area, &[0; 16]);
         self.memory.store(area + 16, &body[16..]);
@@ -288,7 +314,7 @@ impl<'m> Region<'m> {
             }
         }
         if let Some(record) = record {
-            let at = self.layout.records + (record.serial % self.layout.record_count as u64) as usize * RECORD_SIZE;
+            let at = self.layout.records + self.record_place(record.serial) as usize * RECORD_SIZE;
             self.memory.store(at, &record.encode());
         }
     }
@@ -340,7 +366,7 @@ impl<'m> Region<'m> {
         if sequence == 0 || sequence & 1 != which as u64 || len < ROOT_HEAD || len > room {
             return None;
         }
-        if crc32c(!0, &area[16..len]) ^ sequence as u32 != get32(area, 8) {
+        if word_sum(&area[16..len]) as u32 ^ sequence as u32 != get32(area, 8) {
             return None;
         }
         self.decode_root(&area[..len])

@@ -123,29 +123,29 @@ impl<'m, D: Disk> Server<'m, D> {
     }
 
     /// Walks all of `path` but its last name. Without one (`.`, `/`, `a/..`) the name is empty.
-    fn walk<'p>(&mut self, start: FileId, path: &'p str, links: usize) -> Result<(FileId, &'p str), FsError> {
-        let (mut at, mut last) = (start, "");
-        for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+    fn walk<'p>(&mut self, start: FileId, path: &'p str, links: usize) -> Result<(FileId, &'p [u8]), FsError> {
+        let (mut at, mut last): (_, &[u8]) = (start, b"");
+        for part in path.as_bytes().split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".") {
             if !last.is_empty() {
                 at = self.step(at, last, links)?;
             }
             last = part;
-            if part == ".." {
+            if part == b".." {
                 at = self.fs.parent(at)?;
-                last = "";
+                last = b"";
             }
         }
         Ok((at, last))
     }
 
-    fn step(&mut self, dir: FileId, name: &str, links: usize) -> Result<FileId, FsError> {
+    fn step(&mut self, dir: FileId, name: &[u8], links: usize) -> Result<FileId, FsError> {
         let stat = self.follow(dir, name, links)?;
         if stat.kind == Kind::Directory { Ok(stat.id) } else { Err(FsError::NotDirectory) }
     }
 
     /// What `name` in `dir` is, or leads to.
-    fn follow(&mut self, dir: FileId, name: &str, links: usize) -> Result<Stat, FsError> {
-        let stat = self.fs.lookup(dir, name.as_bytes())?;
+    fn follow(&mut self, dir: FileId, name: &[u8], links: usize) -> Result<Stat, FsError> {
+        let stat = self.fs.lookup(dir, name)?;
         if stat.kind != Kind::Symlink {
             return Ok(stat);
         }
@@ -162,7 +162,7 @@ impl<'m, D: Disk> Server<'m, D> {
     /// What `path` names.
     fn find(&mut self, start: FileId, path: &str, links: usize) -> Result<Stat, FsError> {
         match self.walk(start, path, links)? {
-            (dir, "") => Ok(self.fs.stat(dir)?),
+            (dir, b"") => Ok(self.fs.stat(dir)?),
             (dir, name) => self.follow(dir, name, links),
         }
     }
@@ -178,7 +178,7 @@ impl<'m, D: Disk> Server<'m, D> {
         let start = self.allowed(cx, Access::WRITE)?;
         let (dir, name) = self.walk(start, path, MAX_LINKS)?;
         self.changed();
-        Ok((dir, name.as_bytes()))
+        Ok((dir, name))
     }
 
     fn capability(&self, stat: &Stat, flags: OpenFlags) -> Result<Reply<(Grant, FileInfo)>, FsError> {
@@ -315,7 +315,7 @@ impl<D: Disk> DirectoryServer for Server<'_, D> {
                 }
                 stat.id
             }
-            _ => self.fs.create(id, dir, name.as_bytes(), exclusive)?,
+            _ => self.fs.create(id, dir, name, exclusive)?,
         };
         let stat = self.fs.stat(file)?;
         self.capability(&stat, flags)

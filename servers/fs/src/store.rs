@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::extent::Extent;
 use crate::inode::{Inode, Nodes, ROOT};
 use crate::journal::Journal;
+use crate::names::Names;
 use crate::record::Packed;
 use crate::region::{Identity, Phase};
 use crate::superblock::{Fields, Super};
@@ -25,6 +26,8 @@ use crate::superblock::{Fields, Super};
 const MODE_FILE: u16 = 0o100_644;
 const MODE_EXEC: u16 = 0o100_755;
 const MODE_DIR: u16 = 0o040_755;
+/// Nanoseconds that a time of change is exact to, as on Linux: what is written again within them changes no inode.
+const TICK: u64 = 4_000_000;
 /// Largest file: block numbers in a file have 32 bits.
 const MAX_SIZE: u64 = (u32::MAX as u64) * BLOCK as u64;
 const MAX_LINKS: u16 = 65_000;
@@ -214,6 +217,7 @@ pub struct Fs<'m, D> {
     pub(crate) sup: Super,
     pub(crate) counts: Counts,
     pub(crate) nodes: Nodes,
+    names: Names,
     /// Directory, and its block, into which an entry went last.
     pub(crate) dir_hint: (u32, u32),
     /// Something was put on the orphan list.
@@ -277,6 +281,7 @@ impl<'m, D: Disk> Fs<'m, D> {
             sup,
             counts,
             nodes: Nodes::new(),
+            names: Names::new(),
             dir_hint: (0, 0),
             orphans: false,
             opening: true,
@@ -367,9 +372,10 @@ impl<'m, D: Disk> Fs<'m, D> {
         Ok(())
     }
 
-    /// Now, in nanoseconds since 1970.
+    /// Now, in nanoseconds since 1970, to the last [`TICK`].
     pub(crate) fn now(&self) -> u64 {
-        (self.clock)()
+        let now = (self.clock)();
+        now - now % TICK
     }
 
     /// Where to put the first block of the file in inode `number`.
@@ -420,6 +426,7 @@ impl<'m, D: Disk> Fs<'m, D> {
         if result.is_err() {
             self.cache.abort();
             self.nodes.clear();
+            self.names.clear();
             self.counts = counts;
             self.orphans = false;
         }
@@ -540,7 +547,7 @@ impl<'m, D: Disk> Fs<'m, D> {
 
     fn touch(&mut self, inode: &mut Inode) -> Result<()> {
         inode.modified = self.now();
-        self.put_inode(inode)
+        if self.nodes.has(inode) { Ok(()) } else { self.put_inode(inode) }
     }
 
     fn add_dir_link(inode: &mut Inode) -> Result<()> {
@@ -607,6 +614,7 @@ impl<'m, D: Disk> Fs<'m, D> {
             (true, _) => return Err(Error::NotADirectory),
             (false, _) => {}
         }
+        self.names.forget(parent.number, name);
         self.dir_remove(&parent, found)?;
         self.touch(&mut parent)?;
         self.drop_link(inode)
@@ -640,6 +648,7 @@ impl<'m, D: Disk> Fs<'m, D> {
         match &replaced {
             Some((found, old)) => {
                 self.refuse_replacing(directory, old)?;
+                self.names.forget(target_dir.number, to.1);
                 self.dir_replace(&target_dir, *found, &moved)?;
             }
             None => {
@@ -651,6 +660,7 @@ impl<'m, D: Disk> Fs<'m, D> {
         // The insertion may have changed the directory's inode and its entries.
         let mut source_dir = self.inode(source_dir.number)?;
         let source = self.dir_find(&source_dir, from.1)?.ok_or(Error::Corrupt)?;
+        self.names.forget(source_dir.number, from.1);
         self.dir_remove(&source_dir, source)?;
         let old_is_dir = replaced.as_ref().is_some_and(|(_, old)| old.kind() == Kind::Directory);
         if directory && (across || old_is_dir) {
@@ -901,15 +911,30 @@ impl<'m, D: Disk> Fs<'m, D> {
 
 impl<D: Disk> FileStore for Fs<'_, D> {
     fn root(&mut self) -> Result<FileId> {
+        if let Some(inode) = self.nodes.existing(ROOT) {
+            return Ok(inode.id());
+        }
         self.with_room(|fs| Ok(fs.inode(ROOT)?.id()))
     }
 
     fn lookup(&mut self, dir: FileId, name: &[u8]) -> Result<Stat> {
+        let known = self.names.get(dir.inode, name);
+        if let Some(number) = known
+            && self.opened(dir).is_some_and(|dir| dir.kind() == Kind::Directory)
+            && let Some(inode) = self.nodes.existing(number)
+        {
+            return Ok(Self::stat_of(inode));
+        }
         check_name(name)?;
         self.with_room(|fs| {
             let dir = fs.open_dir(dir)?;
-            let found = fs.dir_find(&dir, name)?.ok_or(Error::NotFound)?;
-            Ok(Self::stat_of(&fs.entry_inode(found.inode)?))
+            let number = match known {
+                Some(number) => number,
+                None => fs.dir_find(&dir, name)?.ok_or(Error::NotFound)?.inode,
+            };
+            let inode = fs.entry_inode(number)?;
+            fs.names.put(dir.number, name, number);
+            Ok(Self::stat_of(&inode))
         })
     }
 
@@ -923,6 +948,9 @@ impl<D: Disk> FileStore for Fs<'_, D> {
     }
 
     fn stat(&mut self, file: FileId) -> Result<Stat> {
+        if let Some(inode) = self.opened(file) {
+            return Ok(Self::stat_of(inode));
+        }
         self.with_room(|fs| Ok(Self::stat_of(&fs.open_any(file)?)))
     }
 

@@ -63,6 +63,50 @@ pub fn overwrite(bench: &Bench) -> Outcome<Figure> {
     Ok(bench.rounds(ROUNDS, round)?.figure())
 }
 
+/// Files of [`LARGE`] bytes that the host has put on the disk, so that none of them is in anybody's memory.
+const COLD: [&str; 4] = ["/home/bench-0", "/home/bench-1", "/home/bench-2", "/home/bench-3"];
+/// Their size.
+const LARGE: u64 = 16 << 20;
+
+/// A file that was never read.
+fn cold(bench: &Bench, which: usize) -> Outcome<File> {
+    bench.files.open(COLD[which]).map_err(|error| format!("{}: {error}: `cargo xtask bench` makes it", COLD[which]))
+}
+
+/// Pages of a file that nobody has read, none next to another.
+pub fn uncached(bench: &Bench) -> Outcome<Figure> {
+    const PAGES: u64 = LARGE / PAGE_SIZE;
+    let mut file = cold(bench, 0)?;
+    let mut page = vec![0; PAGE];
+    let idle = Idle::start(bench)?;
+    let round = |number: u64| {
+        file.seek(number * 389 % PAGES * PAGE_SIZE);
+        match file.read(&mut page).map_err(during(COLD[0]))? {
+            PAGE => Ok(()),
+            short => Err(format!("{}: {short} bytes", COLD[0])),
+        }
+    };
+    Ok(idle.rounds(bench, 300, |_| Ok(()), round)?.figure())
+}
+
+/// A file that nobody has read, from end to end.
+pub fn sequential(bench: &Bench) -> Outcome<Figure> {
+    let mut files = [cold(bench, 1)?, cold(bench, 2)?, cold(bench, 3)?];
+    let mut piece = vec![0; 64 << 10];
+    let idle = Idle::start(bench)?;
+    let round = |number: u64| {
+        let mut left = LARGE;
+        while left > 0 {
+            match files[number as usize].read(&mut piece).map_err(during(COLD[1]))? as u64 {
+                0 => return Err(format!("{}: ends early", COLD[1 + number as usize])),
+                length => left -= length,
+            }
+        }
+        Ok(())
+    };
+    Ok(idle.rounds(bench, 3, |_| Ok(()), round)?.figure())
+}
+
 /// A little is added to a file, and is safe from a power cut.
 pub fn append(bench: &Bench) -> Outcome<Figure> {
     let mut file = bench.files.root().append(FILE).map_err(during(FILE))?;

@@ -81,6 +81,8 @@ pub const ROWS: &[Row] = &[
     row("stat", "stat of a file", file::stat),
     row("write", "4 KiB overwrite without sync", file::overwrite),
     row("fsync", "append of 100 bytes and fsync", file::append),
+    row("uncached", "4 KiB uncached read, from the program to the disk and back", file::uncached),
+    row("sequential", "16 MiB uncached from end to end, in 64 KiB reads", file::sequential),
     row("idempotent", "an idempotent operation of a typed server", probe::idempotent),
     row("recorded", "the same operation, recorded", probe::recorded),
     row("spawn", "spawn, exit and wait of a small program", process::spawn),

@@ -11,13 +11,18 @@ use crate::{
     Disk, Images,
     machine::{Machine, Streams},
     qemu::{Config, Serial, exec_word},
-    system::{POWER_OFF, SCRATCH},
+    system::POWER_OFF,
 };
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 pub use baseline::Baseline;
+
+/// The size of the disk.
+const DISK: u64 = 128 << 20;
+/// The size of the files that the guest reads from it, see `userland::bench::file`.
+const LARGE: usize = 16 << 20;
 
 /// What a row came to, guest instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +50,11 @@ pub struct Row {
 /// Boots a fresh system and measures the rows of these names, or all; each is passed to `seen` as it comes.
 pub fn measure(names: &[String], memory: u32, timeout: Duration, mut seen: impl FnMut(&Row)) -> Result<Vec<Row>> {
     let images = Images::get()?;
-    let disk = Disk::scratch(SCRATCH)?;
+    let disk = Disk::scratch(DISK)?;
+    let large: Vec<u8> = (0..LARGE as u32).map(|n| (n.wrapping_mul(0x9E37_79B9) >> 24) as u8).collect();
+    for n in 0..4 {
+        disk.write(&format!("/home/bench-{n}"), &large)?;
+    }
     let command = ["bench"].into_iter().chain(names.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
     let config = Config {
         qemu: None,
