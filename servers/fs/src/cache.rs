@@ -40,9 +40,12 @@ pub(crate) struct Slot {
     shadowed: bool,
     /// Its checksum was found right, or it was made here.
     verified: bool,
+    /// Where it stands among those with an entry, while it is dirty or logged.
+    place: u32,
 }
 
-const FREE: Slot = Slot { block: 0, state: State::Free, fresh: false, used: false, shadowed: false, verified: false };
+const FREE: Slot =
+    Slot { block: 0, state: State::Free, fresh: false, used: false, shadowed: false, verified: false, place: NONE };
 
 /// Free slots that are remembered.
 const SPARES: usize = 64;
@@ -75,6 +78,8 @@ pub struct Cache<'m, D> {
     changes: Vec<Change>,
     blocks: u64,
     max_stage: usize,
+    /// Slots that are dirty or logged, in no order.
+    tabled: Vec<u32>,
     /// Slots that are dirty and not fresh.
     pub(crate) journalled: usize,
     /// Slots that are free, clean, or dirty and fresh.
@@ -109,6 +114,7 @@ impl<'m, D: Disk> Cache<'m, D> {
             changes: Vec::new(),
             blocks: identity.blocks,
             max_stage: count / 3,
+            tabled: Vec::new(),
             journalled: 0,
             reclaimable: count,
         };
@@ -130,15 +136,32 @@ impl<'m, D: Disk> Cache<'m, D> {
         }
     }
 
-    /// Takes slot out of (or into) the running counts, according to its present state.
+    /// Takes slot out of (or into) the running counts and the list, according to its present state.
     fn count(&mut self, slot: u32, into: bool) {
         let s = self.slots[slot as usize];
+        if matches!(s.state, State::Dirty | State::Logged) {
+            self.list(slot, into);
+        }
         if s.state == State::Dirty && !s.fresh {
             if into { self.journalled += 1 } else { self.journalled -= 1 }
         }
         let pinned = matches!(s.state, State::Staged | State::Logged) || s.state == State::Dirty && !s.fresh;
         if pinned {
             if into { self.reclaimable -= 1 } else { self.reclaimable += 1 }
+        }
+    }
+
+    /// Puts slot into the list of those that are dirty or logged, or takes it out.
+    fn list(&mut self, slot: u32, into: bool) {
+        if into {
+            self.slots[slot as usize].place = self.tabled.len() as u32;
+            self.tabled.push(slot);
+            return;
+        }
+        let place = self.slots[slot as usize].place;
+        self.tabled.swap_remove(place as usize);
+        if let Some(&moved) = self.tabled.get(place as usize) {
+            self.slots[moved as usize].place = place;
         }
     }
 
@@ -557,7 +580,7 @@ impl<'m, D: Disk> Cache<'m, D> {
             let s = &self.slots[slot as usize];
             s.state == state && s.fresh == fresh && !s.shadowed
         };
-        let mut found: Vec<u32> = (0..self.slots.len() as u32).filter(wanted).collect();
+        let mut found: Vec<u32> = self.tabled.iter().copied().filter(wanted).collect();
         found.sort_unstable_by_key(|&slot| self.slots[slot as usize].block);
         found
     }
