@@ -34,7 +34,7 @@ impl<M: Machine> Kernel<M> {
     /// What a thread waits for.
     fn wait_of(&self, thread: Ref<Thread>) -> Option<ThreadStatus> {
         let t = &self.threads[thread];
-        let process = &self.processes[t.process?];
+        let process = &self.processes[t.process];
         let (wait, queue) = match t.wait {
             Wait::Nothing => (ThreadWait::Nothing, None),
             Wait::Delivery(queue) => (ThreadWait::Delivery, Some(queue)),
@@ -71,7 +71,7 @@ impl<M: Machine> Kernel<M> {
     /// The process that a caller waits for: that holds its call, or that serves the queue where the call lies.
     fn blamed(&self, caller: &Thread, queue: Option<Ref<Queue>>) -> Option<Ref<Process>> {
         match caller.wait {
-            Wait::Delivery(_) => self.threads[self.queues[queue?].server?].process,
+            Wait::Delivery(_) => Some(self.threads[self.queues[queue?].server?].process),
             Wait::Answer(_) => caller.holder,
             _ => None,
         }

@@ -129,7 +129,13 @@ impl CapTable {
     /// The slot with this index.
     #[inline(always)]
     pub(crate) fn slot(&self, mm: &Mm, index: u32) -> Option<SlotRef> {
-        if index < SLOTS_PER_PAGE { Some(self.first?.nth(index)) } else { self.far_slot(mm, index) }
+        if index < SLOTS_PER_PAGE { self.near_slot(index) } else { self.far_slot(mm, index) }
+    }
+
+    /// The same where it is in the first page.
+    #[inline(always)]
+    pub(crate) fn near_slot(&self, index: u32) -> Option<SlotRef> {
+        if index < SLOTS_PER_PAGE { Some(self.first?.nth(index)) } else { None }
     }
 
     /// The same in the second page or a later one.

@@ -60,14 +60,13 @@ impl<M: Machine> Kernel<M> {
         if vector != 14 || code & PRESENT != 0 {
             return Err(SysError::BadAddress);
         }
-        let process = self.threads[me].process.ok_or(SysError::BadState)?;
+        let process = self.threads[me].process;
         self.touch(process, address, code & WRITE != 0, code & FETCH != 0).map(|_| ())
     }
 
     /// Stops the process of a thread that cannot go on, and tells its supervisor.
     pub(crate) fn fault(&mut self, me: Ref<Thread>, report: FaultReport) -> Next {
         let Thread { process, index, context, .. } = self.threads[me];
-        let Some(process) = process else { return Next::Reschedule };
         self.blame(me);
         let entry = &mut self.processes[process];
         entry.fault = FaultReport { thread: index.into(), registers: context.registers, ..report };

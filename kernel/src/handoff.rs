@@ -13,6 +13,7 @@
 //!    has no deadline.
 //! 3. The kernel has no work of its own waiting ([`Kernel::handoff_allowed`]), and the timer is set for the end of the
 //!    slice if the thread that goes on shares it with a ready one.
+//! 4. The queue's capability is in the first page of its table.
 //!
 //! Of the call: exactly one thread, the one that received last, waits to receive from the queue ([`Queue::ready`]).
 //! Of the reply: the queue has nothing to receive, nobody else receives from it, its callers wait for this thread, and
@@ -40,11 +41,9 @@ pub struct Handover {
 /// sender's, and no more leases than a message may have.
 #[inline(always)]
 fn is_bare(tag: u64, most_leases: usize) -> bool {
-    let counts = (tag >> 32) as u32;
-    if counts & (Tag::BODY_MASK >> 32) as u32 != 0 {
-        return false;
-    }
-    counts <= (Tag::default().with_leases(most_leases).raw() >> 32) as u32
+    const LEASES: u32 = Tag::new(0, 0).with_leases(1).raw().trailing_zeros() - 32;
+    // The counts below that of the leases come to stand above it, so only zeroes there leave a small number.
+    ((tag >> 32) as u32).rotate_right(LEASES) <= most_leases as u32
 }
 
 impl<M: Machine> Kernel<M> {
@@ -56,26 +55,29 @@ impl<M: Machine> Kernel<M> {
         if !self.handoff_allowed || !is_bare(caller.tag().raw(), MAX_LEASES) {
             return None;
         }
-        let (queue, badge) = self.hand_queue(caller.process?, caller.context.registers.rdi, Rights::SEND)?;
+        let (queue, badge) = self.hand_queue(caller.process, caller.context.registers.rdi, Rights::SEND)?;
         let receiver = self.queues[queue].ready?;
         let target = &self.threads[receiver];
-        let priority = target.priority.max(caller.priority);
-        let holder = target.process?;
+        let (priority, holder) = (caller.priority, target.process);
         let root = self.processes[holder].handoff_root;
-        if root == 0 || !self.may_go_on_at(priority) {
+        if root == 0 || !self.may_go_on_at(priority.max(target.priority)) {
             return None;
         }
 
+        let now = self.machine.ticks();
         let entry = &mut self.queues[queue];
         (entry.receiver, entry.last_receiver, entry.ready) = (None, None, None);
         self.processes[holder].held += 1;
         let id = self.calls.issue(self.threads[me].number);
         let target = &mut self.threads[receiver];
-        (target.latest, target.wait, target.priority) = (id, Wait::Nothing, priority);
+        (target.latest, target.wait) = (id, Wait::Nothing);
+        if target.priority < priority {
+            target.priority = priority;
+        }
         let caller = &mut self.threads[me];
         (caller.call, caller.badge, caller.tries, caller.holder) = (id, badge, Tries::FIRST, Some(holder));
         caller.wait = Wait::Answer(Some(queue));
-        self.hand_over(me, receiver, holder, root);
+        self.hand_over(me, receiver, holder, root, now);
         Some(Handover { to: receiver, id })
     }
 
@@ -87,7 +89,7 @@ impl<M: Machine> Kernel<M> {
         if !self.handoff_allowed || !is_bare(tag, 0) {
             return None;
         }
-        let process = self.threads[me].process?;
+        let process = self.threads[me].process;
         let (queue, _) = self.hand_queue(process, handle, Rights::RECEIVE)?;
         let caller = self.numbers.get(token as u16)?;
         let target = &self.threads[caller];
@@ -95,7 +97,7 @@ impl<M: Machine> Kernel<M> {
         if target.call != token || target.holder != Some(process) || target.deadline != NEVER {
             return None;
         }
-        let client = target.process?;
+        let client = target.process;
         let root = self.processes[client].handoff_root;
         if root == 0 || !self.may_go_on_at(target.priority) {
             return None;
@@ -104,6 +106,7 @@ impl<M: Machine> Kernel<M> {
             return None;
         }
 
+        let now = self.machine.ticks();
         let target = &mut self.threads[caller];
         (target.holder, target.wait) = (None, Wait::Nothing);
         let entry = &mut self.queues[queue];
@@ -115,7 +118,7 @@ impl<M: Machine> Kernel<M> {
         if *held == 0 {
             server.priority = server.base;
         }
-        self.hand_over(me, caller, client, root);
+        self.hand_over(me, caller, client, root, now);
         Some(Handover { to: caller, id: 0 })
     }
 
@@ -123,7 +126,7 @@ impl<M: Machine> Kernel<M> {
     #[inline(always)]
     fn hand_queue(&self, process: Ref<Process>, handle: u64, right: Rights) -> Option<(Ref<Queue>, u64)> {
         let handle = Handle::from_raw(handle);
-        let slot = self.processes[process].caps_table.slot(&self.mm, handle.index())?;
+        let slot = self.processes[process].caps_table.near_slot(handle.index())?;
         self.slots[slot].queue(handle, right)
     }
 
@@ -131,17 +134,17 @@ impl<M: Machine> Kernel<M> {
     /// is, the timer ends the slice.
     #[inline(always)]
     fn may_go_on_at(&self, priority: u8) -> bool {
-        match self.ready.at_or_above(priority) {
-            0 => true,
-            1 => self.slice.is_timed(),
-            _ => false,
-        }
+        self.ready.is_empty()
+            || match self.ready.at_or_above(priority) {
+                0 => true,
+                1 => self.slice.is_timed(),
+                _ => false,
+            }
     }
 
     /// The processor goes from thread `me` to `thread` of `process`, on the slice of the first.
     #[inline(always)]
-    fn hand_over(&mut self, me: Ref<Thread>, thread: Ref<Thread>, process: Ref<Process>, root: u64) {
-        let now = self.machine.ticks();
+    fn hand_over(&mut self, me: Ref<Thread>, thread: Ref<Thread>, process: Ref<Process>, root: u64, now: u64) {
         self.threads[me].since = now;
         self.threads[me].stop(now);
         self.threads[thread].start(now);

@@ -107,7 +107,7 @@ impl<M: Machine> Kernel<M> {
 
     /// Hands a call over: the caller waits for its answer from now on.
     fn deliver_call(&mut self, caller: Ref<Thread>, receiver: Ref<Thread>, queue: Ref<Queue>) {
-        let holder = self.threads[receiver].process.expect("a receiver has a process");
+        let holder = self.threads[receiver].process;
         let sender = &mut self.threads[caller];
         let (id, badge, priority) = (sender.call, sender.badge, sender.priority);
         let (tag, words) = (sender.tag(), sender.words());
@@ -168,7 +168,8 @@ impl<M: Machine> Kernel<M> {
         let mut queue = queue;
         for _ in 0..MAX_CHAIN {
             let Some(server) = self.queues[queue].server else { return false };
-            let alone = self.threads[server].process.is_some_and(|p| self.processes[p].thread_count == 1);
+            let alone = self.threads[server].process;
+            let alone = self.processes[alone].thread_count == 1;
             if !alone {
                 return false;
             }
@@ -243,7 +244,7 @@ impl<M: Machine> Kernel<M> {
 
     /// A server that owes no answer falls back to its own priority.
     fn settle_priority(&mut self, me: Ref<Thread>) {
-        let process = self.threads[me].process.expect("a thread that runs has a process");
+        let process = self.threads[me].process;
         let thread = &mut self.threads[me];
         if self.processes[process].held == 0 && thread.priority != thread.base {
             thread.priority = thread.base;
@@ -253,7 +254,7 @@ impl<M: Machine> Kernel<M> {
 
     /// `Reply`, without making the caller ready: it is returned, in no list.
     fn answer(&mut self, me: Ref<Thread>, token: MessageId) -> Result<Ref<Thread>, Trouble> {
-        let process = self.threads[me].process.expect("a thread that runs has a process");
+        let process = self.threads[me].process;
         let tag = self.threads[me].tag();
         if !tag.is_sendable() || tag.leases() > 0 {
             return Err(SysError::BadArgument.into());
@@ -317,7 +318,7 @@ impl<M: Machine> Kernel<M> {
     /// Passes a call on, without making its receiver ready: that is returned, in no list, if one waited.
     fn pass_on(&mut self, me: Ref<Thread>, token: MessageId, cap: Cap) -> Result<Option<Ref<Thread>>, Trouble> {
         let queue: Ref<Queue> = cap.of();
-        let process = self.threads[me].process.expect("a thread that runs has a process");
+        let process = self.threads[me].process;
         let caller = self.caller_of(process, token)?;
         let receiver = self.pop_receiver(queue);
         if receiver.is_none() && self.would_deadlock(caller, queue) {
@@ -381,7 +382,7 @@ impl<M: Machine> Kernel<M> {
     /// not to blame, and nobody is for an end that another process orders.
     pub(crate) fn blame(&mut self, server: Ref<Thread>) {
         let Thread { process, latest, .. } = self.threads[server];
-        let Some(Ok(caller)) = process.map(|p| self.caller_of(p, MessageId::from_raw(latest))) else { return };
+        let Ok(caller) = self.caller_of(process, MessageId::from_raw(latest)) else { return };
         self.threads[caller].tries.strikes += 1;
     }
 

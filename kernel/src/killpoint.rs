@@ -190,7 +190,7 @@ impl<M: Machine> Kernel<M> {
     /// `raw`: `rax` of a system call.
     #[cold]
     pub(crate) fn entered(&mut self, me: Ref<Thread>, raw: Option<u64>) -> Option<Next> {
-        let process = self.threads[me].process.filter(|p| self.may_strike(*p))?;
+        let process = Some(self.threads[me].process).filter(|p| self.may_strike(*p))?;
         let name = self.processes[process].name;
         if let Some(tally) = self.kill_points.tally(name) {
             tally.entries += 1;
@@ -229,7 +229,7 @@ impl<M: Machine> Kernel<M> {
 
     #[cold]
     fn count_message(&mut self, thread: Ref<Thread>) {
-        let Some(process) = self.threads[thread].process.filter(|p| self.may_strike(*p)) else { return };
+        let Some(process) = Some(self.threads[thread].process).filter(|p| self.may_strike(*p)) else { return };
         let name = self.processes[process].name;
         if let Some(tally) = self.kill_points.tally(name) {
             tally.messages += 1;

@@ -64,7 +64,7 @@ impl<M: Machine> Kernel<M> {
             if !inside || !LeaseAccess::from_bits_truncate(flags as u32).contains(access) {
                 return Err(SysError::BadLease);
             }
-            let owner = self.threads[lender].process.expect("a caller has a process");
+            let owner = self.threads[lender].process;
             let from = start.checked_add(offset).ok_or(SysError::BadLease)?;
             if of == 0 {
                 return UserRange::claim(owner, from, length).ok_or(SysError::BadLease);

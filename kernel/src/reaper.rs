@@ -280,7 +280,7 @@ impl<M: Machine> Kernel<M> {
         self.retire_server(thread);
         let Thread { process, account, number, sibling_next, sibling_prev, message, message_at, .. } =
             self.threads[thread];
-        let (Some(process), Some(account)) = (process, account) else { return };
+        let Some(account) = account else { return };
         self.numbers.take_back(number);
         match sibling_prev {
             Some(prev) => self.threads[prev].sibling_next = sibling_next,

@@ -56,9 +56,8 @@ impl<M: Machine> Kernel<M> {
     /// Whether a thread's process lets it run.
     #[inline]
     pub(crate) fn runs(&self, thread: Ref<Thread>) -> bool {
-        self.threads[thread]
-            .process
-            .is_some_and(|p| self.processes[p].state == ProcessState::Running && self.processes[p].dying.is_none())
+        let process = &self.processes[self.threads[thread].process];
+        process.state == ProcessState::Running && process.dying.is_none()
     }
 
     /// Acts on `next`: the only place where the running thread changes.
@@ -126,7 +125,7 @@ impl<M: Machine> Kernel<M> {
         self.current = Some(thread);
         let now = self.machine.ticks();
         self.threads[thread].start(now);
-        let process = self.threads[thread].process.expect("a thread that runs has a process");
+        let process = self.threads[thread].process;
         if self.loaded != Some(process) {
             let space = self.processes[process].space.expect("a process that runs has an address space");
             self.machine.enter_space(space.0.address());

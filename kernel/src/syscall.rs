@@ -110,7 +110,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn serve(&mut self, me: Ref<Thread>, r: &Request) -> Answer {
-        let process = self.threads[me].process.ok_or(SysError::BadState)?;
+        let process = self.threads[me].process;
         let cap = |k: &Self, kind, rights| k.allow(process, r.first, kind, rights);
         let second = |k: &Self, kind, rights| k.allow(process, r.second, kind, rights);
         match r.number {
@@ -388,7 +388,7 @@ impl<M: Machine> Kernel<M> {
             return Err(SysError::BadArgument.into());
         }
         let parent: Ref<Account> = cap.of();
-        let process = self.threads[me].process.ok_or(SysError::BadState)?;
+        let process = self.threads[me].process;
         let depth = self.accounts[parent].depth + 1;
         if depth > MAX_DEPTH {
             return Err(SysError::LimitReached.into());
@@ -455,7 +455,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn process_create(&mut self, me: Ref<Thread>, account: Ref<Account>, r: &Request) -> Answer {
-        let creator = self.threads[me].process.ok_or(SysError::BadState)?;
+        let creator = self.threads[me].process;
         let [bits, ceiling, name0, name1, ..] = r.words;
         let event: Option<Ref<Event>> = match r.second.is_none() {
             true => None,
@@ -577,7 +577,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn thread_create(&mut self, me: Ref<Thread>, target: Ref<Process>, r: &Request) -> Answer {
-        let owner = self.threads[me].process.ok_or(SysError::BadState)?;
+        let owner = self.threads[me].process;
         let [entry, stack, message_at, argument, priority, ..] = r.words;
         self.stopped(target, &[ProcessState::Empty, ProcessState::Running])?;
         if priority > self.processes[target].ceiling as u64 {
@@ -621,7 +621,7 @@ impl<M: Machine> Kernel<M> {
         let account = self.processes[process].account_ref();
         let frame = self.buy(account, FrameKind::Content, Purpose::Other)?;
         let made = self.enter_page(process, page.start, frame.address(), Protection::WRITE).and_then(|()| {
-            let thread = Thread { process: Some(process), account: Some(account), ..Thread::vacant() };
+            let thread = Thread { process, account: Some(account), ..Thread::vacant() };
             let thread = self.create(account, thread)?;
             self.number(thread).inspect_err(|_| self.destroy(account, thread))?;
             Ok(thread)
@@ -653,7 +653,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn thread_priority(&mut self, thread: Ref<Thread>, priority: u64) -> Answer {
-        let process = self.threads[thread].process.ok_or(SysError::BadState)?;
+        let process = self.threads[thread].process;
         if priority > self.processes[process].ceiling as u64 {
             return Err(SysError::BadArgument.into());
         }

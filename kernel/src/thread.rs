@@ -91,8 +91,8 @@ pub struct Thread {
     pub since: u64,
     /// Ticks that it has run; while it runs, less those at which it began to.
     pub(crate) ran: u64,
-    /// Its process; `None` in a vacant slot of the pool.
-    pub process: Option<Ref<Process>>,
+    /// Its process; nowhere in a vacant slot of the pool.
+    pub process: Ref<Process>,
     /// Its number in the system, part of the ids of its calls.
     pub number: u16,
     /// The priority that it was given.
@@ -137,7 +137,7 @@ impl Object for Thread {
         Thread {
             context: Context::default(),
             vectors: VectorState::INITIAL,
-            process: None,
+            process: Ref::NOWHERE,
             account: None,
             number: 0,
             index: 0,

@@ -39,7 +39,7 @@ impl<M: Machine> Kernel<M> {
     /// Refuses a message whose capabilities the sender does not have.
     #[inline]
     pub(crate) fn check_caps(&self, sender: Ref<Thread>, tag: Tag) -> Result<(), SysError> {
-        let process = self.threads[sender].process.expect("a sender has a process");
+        let process = self.threads[sender].process;
         for n in 0..tag.caps().min(MAX_CAPS) {
             let descriptor = self.cap_descriptor(sender, n);
             let cap = self.lookup(process, descriptor.handle)?;
@@ -61,7 +61,6 @@ impl<M: Machine> Kernel<M> {
         let target = self.threads[to].message.expect("a thread in use has a message page");
         self.mm.copy(source, 0, target, 0, tag.payload().min(MAX_PAYLOAD));
         let (sender, receiver) = (self.threads[from].process, self.threads[to].process);
-        let (Some(sender), Some(receiver)) = (sender, receiver) else { return };
         for n in 0..tag.caps().min(MAX_CAPS) {
             let descriptor = self.cap_descriptor(from, n);
             let rights = Rights::from_bits_truncate(descriptor.rights as u16);

@@ -45,6 +45,9 @@ impl<T> core::fmt::Debug for Ref<T> {
 }
 
 impl<T> Ref<T> {
+    /// Names no object: the kernel stops where it is used. It is the first page of the kernel's image, which is linked
+    /// above it and so not mapped.
+    pub const NOWHERE: Ref<T> = Ref(NonZeroU32::MIN.saturating_add(0x7fff_ffff), PhantomData);
     /// The number in a capability slot.
     #[inline]
     pub const fn raw(self) -> u32 {

@@ -340,7 +340,7 @@ fn check_threads(k: &mut K, l: &Living) {
         assert_eq!(p.held, held.remove(&process.raw()).unwrap_or(0), "process invariant 2");
         let (mut at, mut count) = (p.threads, 0);
         while let Some(thread) = at {
-            assert_eq!(k.threads[thread].process, Some(*process));
+            assert_eq!(k.threads[thread].process, *process);
             count += 1;
             at = k.threads[thread].sibling_next;
         }
@@ -356,7 +356,7 @@ fn check_threads(k: &mut K, l: &Living) {
     if let Some(current) = k.current {
         assert!(k.runs(current));
         assert!(k.ready.top() <= k.threads[current].priority + 1, "schedule invariant 2");
-        assert_eq!(k.loaded, k.threads[current].process);
+        assert_eq!(k.loaded, Some(k.threads[current].process));
         assert_eq!(k.machine.ports[..], k.processes[k.loaded.unwrap()].ports[..], "ports invariant 1");
     }
 }

@@ -114,7 +114,7 @@ fn sensible_words(number: Sysno, dice: &mut Dice, token: u64) -> [u64; 8] {
 
 /// Message ids: of calls that the program holds, that somebody has, and some that nobody has.
 fn any_token(w: &World, dice: &mut Dice) -> u64 {
-    let own = w.k.current.and_then(|c| w.k.threads[c].process);
+    let own = w.k.current.map(|c| w.k.threads[c].process);
     let threads: Vec<Ref<Thread>> = (0..w.k.numbers.count()).filter_map(|n| w.k.numbers.get(n)).collect();
     let call = |t: &Ref<Thread>| w.k.threads[*t].call;
     let all: Vec<u64> = threads.iter().map(call).collect();
@@ -171,7 +171,7 @@ fn any_tag(dice: &mut Dice) -> u64 {
 fn step(w: &mut World, seed: u64) {
     let mut dice = Dice(seed);
     let Some(thread) = w.k.current else { return w.pass([MILLISECOND, SECOND, 30 * SECOND][dice.below(3) as usize]) };
-    let process = w.k.threads[thread].process.unwrap();
+    let process = w.k.threads[thread].process;
     let me = Actor { process, thread, ..w.init };
     match dice.below(24) {
         0 => return w.pass(dice.below(20) * MILLISECOND),

@@ -208,14 +208,14 @@ impl World {
         let thread = w.k.current.expect("init runs");
         w.init.thread = thread;
         w.raise(w.init, PRIORITY);
-        w.init.process = w.k.threads[thread].process.unwrap();
+        w.init.process = w.k.threads[thread].process;
         w
     }
 
     fn around(k: Kernel<FakeMachine>, shared: bool) -> World {
         let nobody = Actor {
-            process: Ref::from_raw(1).unwrap(),
-            thread: Ref::from_raw(1).unwrap(),
+            process: Ref::NOWHERE,
+            thread: Ref::NOWHERE,
             handle: layout::INIT_SELF,
             account: layout::INIT_ACCOUNT,
             control: Handle::NONE,

@@ -83,7 +83,11 @@ impl Machine for X86 {
 
     #[inline]
     fn reset_vectors(&mut self) {
-        self.load_vectors(&VectorState::INITIAL);
+        static INITIAL: VectorState = VectorState::INITIAL;
+        // SAFETY: as in `load_vectors`.
+        unsafe {
+            core::arch::asm!("fxrstor64 [rip + {}]", sym INITIAL, options(nostack, preserves_flags, readonly));
+        }
     }
 
     #[inline]
