@@ -36,7 +36,8 @@ pub struct Slot {
     pub(crate) badge: u64,
 }
 
-const PARENT: u32 = 1 << 31;
+/// In `Slot::prev`: what it names is the parent.
+pub(crate) const PARENT: u32 = 1;
 /// In `Slot::kind`: the slot is a mapping.
 pub(crate) const MAPPING: u8 = 0x80;
 /// In `Slot::marks`: it stays when its process is reset.
@@ -110,10 +111,12 @@ impl Cap {
 }
 
 /// The table of a process.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct CapTable {
     /// First slot of the first page.
-    first: Option<SlotRef>,
+    first: SlotRef,
+    /// Slots in the first page: all of a page, or none.
+    near: u32,
     /// From the second page on: a page of the first slots of all of them.
     directory: Option<Frame>,
     pages: u32,
@@ -123,6 +126,13 @@ pub struct CapTable {
     own: u32,
     /// Occupied slots that do.
     granted: u32,
+}
+
+impl Default for CapTable {
+    fn default() -> CapTable {
+        let first = SlotRef::NOWHERE;
+        CapTable { first, near: 0, directory: None, pages: 0, free: 0, own: 0, granted: 0 }
+    }
 }
 
 impl CapTable {
@@ -135,7 +145,7 @@ impl CapTable {
     /// The same where it is in the first page.
     #[inline(always)]
     pub(crate) fn near_slot(&self, index: u32) -> Option<SlotRef> {
-        if index < SLOTS_PER_PAGE { Some(self.first?.nth(index)) } else { None }
+        (index < self.near).then(|| self.first.nth(index))
     }
 
     /// The same in the second page or a later one.
@@ -216,7 +226,7 @@ impl<M: Machine> Kernel<M> {
         };
         let page = table.pages;
         match table.directory {
-            None => table.first = Some(first),
+            None => (table.first, table.near) = (first, SLOTS_PER_PAGE),
             Some(directory) => {
                 let (word, shift) = (page as usize / 2, 32 * (page % 2));
                 let old = self.mm.word(directory, word);

@@ -27,15 +27,12 @@ use crate::queue::Queue;
 use crate::thread::{NEVER, Thread, Tries, Wait};
 use abi::{Handle, MAX_LEASES, Rights, Tag};
 
-/// What a handoff leaves to the way out of the kernel, besides the words.
+/// The thread that runs next, out of its system call: what a handoff leaves to the way out of the kernel. It finds 0 in
+/// `rax`, the sender's tag in `rsi` and the sender's words; of a call also the sender's `badge` in `rdi` and `call` in
+/// `r15`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "dropping this loses a message"]
-pub struct Handover {
-    /// The thread that runs next, out of its system call, with 0 in `rax`.
-    pub to: Ref<Thread>,
-    /// Of a call: what it finds in `r15`. It finds the sender's tag in `rsi` and `Thread::badge` of the sender in `rdi`.
-    pub id: u64,
-}
+pub struct Handover(pub Ref<Thread>);
 
 /// Whether only words and leases belong to the message: no count of payload or capabilities, no bit that is not a
 /// sender's, and no more leases than a message may have.
@@ -50,6 +47,7 @@ impl<M: Machine> Kernel<M> {
     /// Serves the running thread's `Call`, which has no flags, if it can.
     #[inline(always)]
     pub fn hand_call(&mut self) -> Option<Handover> {
+        let now = self.machine.ticks();
         let me = self.current?;
         let caller = &self.threads[me];
         if !self.handoff_allowed || !is_bare(caller.tag().raw(), MAX_LEASES) {
@@ -58,19 +56,20 @@ impl<M: Machine> Kernel<M> {
         let (queue, badge) = self.hand_queue(caller.process, caller.context.registers.rdi, Rights::SEND)?;
         let receiver = self.queues[queue].ready?;
         let target = &self.threads[receiver];
-        let (priority, holder) = (caller.priority, target.process);
+        let holder = target.process;
         let root = self.processes[holder].handoff_root;
-        if root == 0 || !self.may_go_on_at(priority.max(target.priority)) {
+        if root == 0 || !self.may_go_on_at(caller.priority.max(target.priority)) {
             return None;
         }
 
-        let now = self.machine.ticks();
         let entry = &mut self.queues[queue];
         (entry.receiver, entry.last_receiver, entry.ready) = (None, None, None);
         self.processes[holder].held += 1;
         let id = self.calls.issue(self.threads[me].number);
         let target = &mut self.threads[receiver];
         (target.latest, target.wait) = (id, Wait::Nothing);
+        let priority = self.threads[me].priority;
+        let target = &mut self.threads[receiver];
         if target.priority < priority {
             target.priority = priority;
         }
@@ -78,7 +77,7 @@ impl<M: Machine> Kernel<M> {
         (caller.call, caller.badge, caller.tries, caller.holder) = (id, badge, Tries::FIRST, Some(holder));
         caller.wait = Wait::Answer(Some(queue));
         self.hand_over(me, receiver, holder, root, now);
-        Some(Handover { to: receiver, id })
+        Some(Handover(receiver))
     }
 
     /// Serves the running thread's `ReplyRecv`, which has no flags, if it can. `handle`, `tag` and `token` are what its
@@ -119,7 +118,7 @@ impl<M: Machine> Kernel<M> {
             server.priority = server.base;
         }
         self.hand_over(me, caller, client, root, now);
-        Some(Handover { to: caller, id: 0 })
+        Some(Handover(caller))
     }
 
     /// The queue behind `handle` of `process`, and the badge, if the capability has `right`.

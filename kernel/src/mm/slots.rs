@@ -1,6 +1,6 @@
 //! Pages of capability slots, in their part of the window.
 
-use super::window::{self, Window};
+use super::window::Window;
 use super::{Frame, FrameKind, Mm};
 use crate::cap::Slot;
 use core::num::NonZeroU32;
@@ -11,26 +11,25 @@ pub const SLOTS_PER_PAGE: u32 = 128;
 /// Bytes of a slot.
 const SIZE: u32 = 32;
 
-/// Names a slot: its number in the window's part, in which slot 0 of page 0 has number [`SLOTS_PER_PAGE`]. Bit 31 is free
-/// for the tree's own use.
+/// Names a slot: the low half of its address in the window. Bit 0 is free for the tree's own use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct SlotRef(NonZeroU32);
 
-/// Low half of the address at which slot number 0 would lie.
-const ORIGIN: u32 = window::start(FrameKind::CapTable) - SLOTS_PER_PAGE * SIZE;
-
 impl SlotRef {
+    /// Names no slot, as [`super::Ref::NOWHERE`] names no object.
+    pub const NOWHERE: SlotRef = SlotRef(NonZeroU32::MIN.saturating_add(0x7fff_ffff));
+
     /// Slot `n` of its page.
     #[inline]
     pub fn sibling(self, n: u32) -> SlotRef {
-        let raw = (self.0.get() & !(SLOTS_PER_PAGE - 1)) | (n % SLOTS_PER_PAGE);
-        SlotRef(NonZeroU32::new(raw).expect("numbers begin at SLOTS_PER_PAGE"))
+        let first = NonZeroU32::new(self.0.get() & !0xfff).expect("the window does not begin at 0");
+        SlotRef(first).nth(n)
     }
     /// Slot `n` of the page whose first slot this is.
     #[inline(always)]
     pub fn nth(self, n: u32) -> SlotRef {
-        SlotRef(self.0 | (n % SLOTS_PER_PAGE))
+        SlotRef(self.0 | (n % SLOTS_PER_PAGE * SIZE))
     }
     /// As a link of the tree.
     #[inline]
@@ -45,7 +44,7 @@ impl SlotRef {
     /// Its place in the page.
     #[inline]
     pub const fn position(self) -> u32 {
-        self.0.get() % SLOTS_PER_PAGE
+        self.0.get() / SIZE % SLOTS_PER_PAGE
     }
 }
 
@@ -65,24 +64,23 @@ impl Slots {
     /// is no room in the window.
     pub fn add_page(&mut self, mm: &mut Mm, frame: Frame) -> Option<SlotRef> {
         assert!(mm.is(frame, FrameKind::CapTable));
-        let low = self.window.map(mm, frame)?;
-        SlotRef::from_raw((low - ORIGIN) / SIZE)
+        SlotRef::from_raw(self.window.map(mm, frame)?)
     }
 
     /// Takes the page of `slot` out; its slots are empty. Returns its frame.
     pub fn remove_page(&mut self, slot: SlotRef) -> Frame {
-        self.window.unmap(ORIGIN + slot.sibling(0).raw() * SIZE)
+        self.window.unmap(slot.sibling(0).raw())
     }
 
     /// The first slot of each page.
     #[cfg(test)]
     pub(crate) fn pages(&self) -> std::vec::Vec<SlotRef> {
-        self.window.mapped().filter_map(|low| SlotRef::from_raw((low - ORIGIN) / SIZE)).collect()
+        self.window.mapped().filter_map(SlotRef::from_raw).collect()
     }
 
     #[inline(always)]
     fn address(&self, slot: SlotRef) -> *mut Slot {
-        self.window.address(ORIGIN.wrapping_add(slot.raw().wrapping_mul(SIZE))) as *mut Slot
+        self.window.address(slot.raw()) as *mut Slot
     }
 }
 

@@ -275,7 +275,7 @@ fn walk_siblings(k: &K, head: u32, before: u32, what: (u8, u32), rights: u16, se
         assert_eq!(entry.prev, prev, "cap invariant 3: links agree");
         assert_eq!(entry.rights & !rights, 0, "cap invariant 2: rights only shrink");
         assert!(entry.generation > 0);
-        walk_siblings(k, entry.child, at | 1 << 31, what, entry.rights, seen);
+        walk_siblings(k, entry.child, at | crate::cap::PARENT, what, entry.rights, seen);
         (prev, at) = (at, entry.next);
     }
 }

@@ -282,10 +282,10 @@ impl World {
 
     /// What the way out of the kernel does for a handoff.
     fn deliver(&mut self, sender: Ref<Thread>, handover: Handover) -> Resume {
-        let Handover { to, id } = handover;
+        let Handover(to) = handover;
         assert_eq!((self.k.current, self.k.threads[to].context.entered), (Some(to), Entered::Syscall));
         let from = &self.k.threads[sender];
-        let (words, tag, badge) = (from.words(), from.tag().raw(), from.badge);
+        let (words, tag, badge, id) = (from.words(), from.tag().raw(), from.badge, from.call);
         let called = from.is_calling();
         self.k.threads[to].set_words(words);
         let r = &mut self.k.threads[to].context.registers;

@@ -8,6 +8,7 @@
 use core::mem::MaybeUninit;
 
 use kernel::Kernel;
+use kernel::handoff::Handover;
 use kernel::machine::{Clock, Context, Exception, IrqLine, Resume};
 use x86_64::registers::control::Cr2;
 
@@ -70,32 +71,23 @@ fn go(resume: Resume) -> ! {
     }
 }
 
-/// What [`on_call`] returns in `rax` and `rdx`.
-#[repr(C)]
-pub struct Passed {
-    /// The context to leave through, or null: there was no handoff.
-    to: *const Context,
-    /// The call's id.
-    id: u64,
-}
-
-/// A `Call` without flags; its registers are in the context.
-pub extern "C" fn on_call() -> Passed {
+/// A `Call` without flags, whose registers are in the context: the context to leave through, or null if there was no
+/// handoff.
+pub extern "C" fn on_call() -> *const Context {
     // SAFETY: called by the entry code, which calls `on_syscall` only after this has returned.
     let kernel = unsafe { the_kernel() };
     match kernel.hand_call() {
-        Some(handover) => Passed { to: kernel.context_of(handover.to), id: handover.id },
-        None => Passed { to: core::ptr::null(), id: 0 },
+        Some(Handover(to)) => kernel.context_of(to),
+        None => core::ptr::null(),
     }
 }
 
-/// A `ReplyRecv` without flags: the context to leave through, or null if there was no handoff. Its registers are in the
-/// context and in the arguments.
+/// The same of a `ReplyRecv`, whose registers are in the context and in the arguments.
 pub extern "C" fn on_reply_recv(handle: u64, tag: u64, token: u64) -> *const Context {
     // SAFETY: as in `on_call`.
     let kernel = unsafe { the_kernel() };
     match kernel.hand_reply(handle, tag, token) {
-        Some(handover) => kernel.context_of(handover.to),
+        Some(Handover(to)) => kernel.context_of(to),
         None => core::ptr::null(),
     }
 }

@@ -153,7 +153,7 @@ enter_call:
     mov rcx, gs:[{context}]
     mov rdi, [rcx + {badge}]
     mov rsi, [rcx + {rsi_}]
-    mov r15, rdx
+    mov r15, [rcx + {call_id}]
     leave_with_message
 
     // The server's registers are overwritten by the next message, so they are saved only if there is no handoff.
@@ -366,6 +366,7 @@ debug_entry:
     scratch = const offset_of!(PerCpu, scratch),
     context = const offset_of!(PerCpu, context),
     badge = const offset_of!(Thread, badge),
+    call_id = const offset_of!(Thread, call),
     kernel_stack = const offset_of!(PerCpu, kernel_stack),
     entered = const offset_of!(Context, entered),
     rip = const offset_of!(Registers, rip),
