@@ -107,7 +107,7 @@ impl<M: Machine> Kernel<M> {
             machine,
             root,
             current: None,
-            loaded: None,
+            left: None,
             ports_open: false,
             handoff_allowed: false,
             kill_points,

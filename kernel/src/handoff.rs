@@ -76,28 +76,27 @@ impl<M: Machine> Kernel<M> {
         let caller = &mut self.threads[me];
         (caller.call, caller.badge, caller.tries, caller.holder) = (id, badge, Tries::FIRST, Some(holder));
         caller.wait = Wait::Answer(Some(queue));
-        self.hand_over(me, receiver, holder, root, now);
+        self.hand_over(me, receiver, root, now);
         Some(Handover(receiver))
     }
 
-    /// Serves the running thread's `ReplyRecv`, which has no flags, if it can. `handle`, `tag` and `token` are what its
-    /// registers hold.
+    /// Serves the running thread's `ReplyRecv`, which has no flags, if it can.
     #[inline(always)]
-    pub fn hand_reply(&mut self, handle: u64, tag: u64, token: u64) -> Option<Handover> {
+    pub fn hand_reply(&mut self) -> Option<Handover> {
         let me = self.current?;
-        if !self.handoff_allowed || !is_bare(tag, 0) {
+        let server = &self.threads[me];
+        if !self.handoff_allowed || !is_bare(server.tag().raw(), 0) {
             return None;
         }
-        let process = self.threads[me].process;
-        let (queue, _) = self.hand_queue(process, handle, Rights::RECEIVE)?;
+        let (process, token) = (server.process, server.context.registers.r15);
+        let (queue, _) = self.hand_queue(process, server.context.registers.rdi, Rights::RECEIVE)?;
         let caller = self.numbers.get(token as u16)?;
         let target = &self.threads[caller];
         // Who is owed an answer waits for it (thread invariant 3).
         if target.call != token || target.holder != Some(process) || target.deadline != NEVER {
             return None;
         }
-        let client = target.process;
-        let root = self.processes[client].handoff_root;
+        let root = self.processes[target.process].handoff_root;
         if root == 0 || !self.may_go_on_at(target.priority) {
             return None;
         }
@@ -117,7 +116,7 @@ impl<M: Machine> Kernel<M> {
         if *held == 0 {
             server.priority = server.base;
         }
-        self.hand_over(me, caller, client, root, now);
+        self.hand_over(me, caller, root, now);
         Some(Handover(caller))
     }
 
@@ -141,14 +140,13 @@ impl<M: Machine> Kernel<M> {
             }
     }
 
-    /// The processor goes from thread `me` to `thread` of `process`, on the slice of the first.
+    /// The processor goes from thread `me` to `thread`, in the address space at `root`, on the slice of the first.
     #[inline(always)]
-    fn hand_over(&mut self, me: Ref<Thread>, thread: Ref<Thread>, process: Ref<Process>, root: u64, now: u64) {
+    fn hand_over(&mut self, me: Ref<Thread>, thread: Ref<Thread>, root: u64, now: u64) {
         self.threads[me].since = now;
         self.threads[me].stop(now);
         self.threads[thread].start(now);
         self.current = Some(thread);
-        self.loaded = Some(process);
         self.machine.enter_space(root);
         self.machine.reset_vectors();
     }

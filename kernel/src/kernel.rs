@@ -39,8 +39,8 @@ pub struct Kernel<M> {
     pub(crate) regions: Pool<Region>,
     pub(crate) root: Ref<Account>,
     pub(crate) current: Option<Ref<Thread>>,
-    /// The process whose address space is loaded.
-    pub(crate) loaded: Option<Ref<Process>>,
+    /// While no thread runs: the process whose address space is still loaded.
+    pub(crate) left: Option<Ref<Process>>,
     /// Whether that process has I/O ports open.
     pub(crate) ports_open: bool,
     /// Whether nothing stands in the way of a handoff: the reaper has no work, the sweep of patience is armed, no ports
@@ -80,6 +80,12 @@ impl<M: Machine> Kernel<M> {
         &mut self.threads[current].context
     }
 
+    /// The process whose address space is loaded.
+    #[inline]
+    pub(crate) fn loaded(&self) -> Option<Ref<Process>> {
+        self.current.map(|current| self.threads[current].process).or(self.left)
+    }
+
     /// The clock that programs read.
     pub fn clock(&self) -> Clock {
         self.clock
@@ -111,7 +117,7 @@ impl<M: Machine> Kernel<M> {
 
     /// Pays off what `unmap_page` left to do: the CPU forgets the translation if it may know it.
     pub(crate) fn flush(&mut self, process: Ref<Process>, stale: StaleEntry) {
-        if self.loaded == Some(process) {
+        if self.loaded() == Some(process) {
             self.machine.invalidate(stale.0);
         }
     }

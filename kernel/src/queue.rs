@@ -94,7 +94,7 @@ impl Queue {
     #[inline(always)]
     pub(crate) fn is_quiet(&self) -> bool {
         let threads = self.callers.is_empty() & self.receiver.is_none();
-        threads & (self.count == 0) & self.pending.is_none()
+        threads & self.pending.is_none() & (self.count == 0)
     }
 }
 

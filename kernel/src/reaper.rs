@@ -334,11 +334,11 @@ impl<M: Machine> Kernel<M> {
     fn reap_tables(&mut self, process: Ref<Process>, budget: &mut u32) -> bool {
         let Some(space) = self.processes[process].space else { return true };
         let account = self.processes[process].account_ref();
-        if self.loaded == Some(process) {
+        if self.loaded() == Some(process) {
             self.machine.enter_space(self.kernel_root);
             self.machine.open_ports(&[]);
             self.ports_open = false;
-            self.loaded = None;
+            self.left = None;
         }
         let mut freed = 0;
         let done = self.mm.free_tables(space, budget, &mut freed);

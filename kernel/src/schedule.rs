@@ -113,6 +113,7 @@ impl<M: Machine> Kernel<M> {
     /// The running thread stops running; its context is complete already.
     fn leave(&mut self) {
         let Some(current) = self.current.take() else { return };
+        self.left = Some(self.threads[current].process);
         let now = self.machine.ticks();
         let thread = &mut self.threads[current];
         thread.stop(now);
@@ -122,16 +123,16 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn enter(&mut self, thread: Ref<Thread>) -> Resume {
+        let loaded = self.loaded();
         self.current = Some(thread);
         let now = self.machine.ticks();
         self.threads[thread].start(now);
         let process = self.threads[thread].process;
-        if self.loaded != Some(process) {
+        if loaded != Some(process) {
             let space = self.processes[process].space.expect("a process that runs has an address space");
             self.machine.enter_space(space.0.address());
             self.machine.open_ports(&self.processes[process].ports);
             self.ports_open = !self.processes[process].ports.is_empty();
-            self.loaded = Some(process);
             if !self.ports_open {
                 self.processes[process].handoff_root = space.0.address();
             }

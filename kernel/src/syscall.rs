@@ -786,7 +786,7 @@ impl<M: Machine> Kernel<M> {
         }
         self.processes[target].ports.push(range).map_err(|_| SysError::LimitReached)?;
         self.processes[target].handoff_root = 0;
-        if self.loaded == Some(target) {
+        if self.loaded() == Some(target) {
             self.machine.open_ports(&self.processes[target].ports);
             self.ports_open = true;
             self.handoff_allowed = false;

@@ -356,8 +356,10 @@ fn check_threads(k: &mut K, l: &Living) {
     if let Some(current) = k.current {
         assert!(k.runs(current));
         assert!(k.ready.top() <= k.threads[current].priority + 1, "schedule invariant 2");
-        assert_eq!(k.loaded, Some(k.threads[current].process));
-        assert_eq!(k.machine.ports[..], k.processes[k.loaded.unwrap()].ports[..], "ports invariant 1");
+        let loaded = k.threads[current].process;
+        let root = k.processes[loaded].space.map(|space| space.0.address());
+        assert_eq!(k.machine.spaces.last().copied(), root, "the running thread's address space is loaded");
+        assert_eq!(k.machine.ports[..], k.processes[loaded].ports[..], "ports invariant 1");
     }
 }
 

@@ -271,7 +271,7 @@ impl World {
         let handover = match r.rax {
             _ if self.way == Way::General => None,
             number if number == Sysno::Call as u64 => self.k.hand_call(),
-            number if number == Sysno::ReplyRecv as u64 => self.k.hand_reply(r.rdi, r.rsi, r.r15),
+            number if number == Sysno::ReplyRecv as u64 => self.k.hand_reply(),
             _ => None,
         };
         match handover {

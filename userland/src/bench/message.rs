@@ -44,7 +44,7 @@ const TOGETHER: u64 = 16;
 /// A call, and its answer, whose words are those of the next call. The payload is in the message page already.
 pub fn call(bench: &Bench, words: u64, payload: usize) -> Outcome<Figure> {
     let queue = bench.queue(0)?;
-    let _partner = bench.partner("answer", PRIORITY, &[("queue", &queue, Rights::RECEIVE)])?;
+    let _partner = bench.partner("echo", PRIORITY, &[("queue", &queue, Rights::RECEIVE)])?;
     let mut message = request(ECHO, words);
     message.tag = message.tag.with_payload(payload);
     let sent = message.words;
@@ -65,7 +65,7 @@ pub fn call(bench: &Bench, words: u64, payload: usize) -> Outcome<Figure> {
 /// A call that the first server passes on to the second.
 pub fn forward(bench: &Bench) -> Outcome<Figure> {
     let (first, second) = (bench.queue(0)?, bench.queue(0)?);
-    let _second = bench.partner("answer", PRIORITY, &[("queue", &second, Rights::RECEIVE)])?;
+    let _second = bench.partner("echo", PRIORITY, &[("queue", &second, Rights::RECEIVE)])?;
     let grants = [("queue", &first, Rights::RECEIVE), ("next", &second, Rights::SEND)];
     let _first = bench.partner("forward", PRIORITY, &grants)?;
     Ok(bench.rounds(ROUNDS, |_| echo(&first, request(ECHO, 8)))?.figure())

@@ -44,6 +44,7 @@ pub fn play(startup: &Startup<'static>, part: &str) -> Outcome<()> {
     let event = |name| startup.event(name).map_err(during("event"));
     match part {
         "answer" => answer(queue("queue")?),
+        "echo" => echo(queue("queue")?),
         "probe" => {
             let memory = startup.memory("memory").map_err(during("memory"))?;
             probe::answer(queue("queue")?, memory)
@@ -60,7 +61,16 @@ pub fn play(startup: &Startup<'static>, part: &str) -> Outcome<()> {
     }
 }
 
-/// Answers calls.
+/// Sends back what it gets.
+fn echo(queue: Queue) -> Outcome<()> {
+    let mut received = sys::recv(queue.handle(), None).map_err(during("receive"))?;
+    loop {
+        let answer = Message { tag: Tag::new(0, 0), words: received.message.words };
+        received = sys::reply_recv(queue.handle(), received.id, answer, None).map_err(during("reply"))?;
+    }
+}
+
+/// Answers calls, and keeps or drops the capabilities that come with them.
 fn answer(queue: Queue) -> Outcome<()> {
     let mut kept = Vec::with_capacity(super::capability::KEPT);
     let mut received = sys::recv(queue.handle(), None).map_err(during("receive"))?;

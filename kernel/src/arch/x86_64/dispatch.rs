@@ -71,24 +71,24 @@ fn go(resume: Resume) -> ! {
     }
 }
 
-/// A `Call` without flags, whose registers are in the context: the context to leave through, or null if there was no
-/// handoff.
+/// A `Call` without flags, whose registers are in the context: the context to leave through if there was a handoff;
+/// else it does not return.
 pub extern "C" fn on_call() -> *const Context {
-    // SAFETY: called by the entry code, which calls `on_syscall` only after this has returned.
+    // SAFETY: called by the entry code. The reference is not used any more when `on_syscall` makes its own.
     let kernel = unsafe { the_kernel() };
     match kernel.hand_call() {
         Some(Handover(to)) => kernel.context_of(to),
-        None => core::ptr::null(),
+        None => on_syscall(),
     }
 }
 
-/// The same of a `ReplyRecv`, whose registers are in the context and in the arguments.
-pub extern "C" fn on_reply_recv(handle: u64, tag: u64, token: u64) -> *const Context {
+/// The same of a `ReplyRecv`.
+pub extern "C" fn on_reply_recv() -> *const Context {
     // SAFETY: as in `on_call`.
     let kernel = unsafe { the_kernel() };
-    match kernel.hand_reply(handle, tag, token) {
+    match kernel.hand_reply() {
         Some(Handover(to)) => kernel.context_of(to),
-        None => core::ptr::null(),
+        None => on_syscall(),
     }
 }
 

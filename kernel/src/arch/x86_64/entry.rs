@@ -13,8 +13,8 @@
 //! 6. The field `entered` of the thread that runs says `Syscall`: an interrupt sets it to `Interrupt`, and leaving after
 //!    one sets it back.
 //!
-//! Instructions of a system call: 25 in with the call of Rust code, 24 out. Of a handoff: 26 in and 20 out for a call, 20
-//! and 19 for a reply. Each of these executes `swapgs` twice and `sysretq`; where the running thread changes, one
+//! Instructions of a system call: 26 in with the call of Rust code, 24 out. Of a handoff: 24 in and 17 out for a call, 26
+//! and 17 for a reply. Each of these executes `swapgs` twice and `sysretq`; where the running thread changes, one
 //! `mov cr3` and one `fxrstor64` as well.
 
 use core::arch::global_asm;
@@ -86,20 +86,9 @@ global_asm!(
     .global syscall_entry
     .global general_entry
 syscall_entry:
-    cmp rax, {clock}
-    jne general_entry
-    // `Clock`, as `Clock::nanoseconds` computes it: needs no register but rax and rdx, which are its to change, and no
-    // stack. rcx is canonical, as said at `leave`.
-    rdtsc
-    shl rdx, 32
-    or rax, rdx
-    sub rax, [rip + {time} + {time_entry}]
-    mul qword ptr [rip + {time} + {time_to_ns}]
-    shrd rax, rdx, {time_shift}
-    mov rdx, rax
-    xor eax, eax
-    sysretq
-
+    cmp rax, {call}
+    jb enter_below_call
+    // ZF says that it is a `Call`. Where `syscall` leads here, FMASK has cleared it.
 general_entry:
     swapgs
     mov gs:[{scratch}], rsp
@@ -109,28 +98,26 @@ general_entry:
     mov rcx, gs:[{scratch}]
     mov [rsp + {rsp_}], rcx
     mov [rsp + {rbp_}], rbp
+    mov [rsp + {r15_}], r15
+    mov [rsp + {r14_}], r14
+    mov [rsp + {r13_}], r13
+    mov [rsp + {r12_}], r12
+    mov [rsp + {rbx_}], rbx
     mov [rsp + {r10_}], r10
     mov [rsp + {r9_}], r9
     mov [rsp + {r8_}], r8
     mov [rsp + {rdx_}], rdx
     mov [rsp + {rsi_}], rsi
     mov [rsp + {rdi_}], rdi
-    cmp rax, {reply_recv}
-    je enter_reply_recv
-    mov [rsp + {r15_}], r15
-    mov [rsp + {r14_}], r14
-    mov [rsp + {r13_}], r13
-    mov [rsp + {r12_}], r12
-    mov [rsp + {rbx_}], rbx
     mov [rsp + {rax_}], rax
     mov rsp, gs:[{kernel_stack}]
-    cmp rax, {call}
-    je enter_call
-2:  call {on_syscall}                   // does not return
+    je enter_call                       // ZF is still what it was
+    cmp rax, {reply_recv}
+    je enter_reply_recv
+    call {on_syscall}                   // does not return
 
     // Leaves with the message of the context rcx through the context rax, in the kernel by a system call. rdi, rsi, r15
-    // and the words in rbx, r12, r13 and r14 are in their registers. rcx is canonical: it is what `syscall` has put
-    // there.
+    // and the words in rbx, r12, r13 and r14 are in their registers. rip is canonical: `syscall` has left it.
     .macro leave_with_message
     mov gs:[{context}], rax
     mov rdx, [rcx + {rdx_}]
@@ -147,34 +134,35 @@ general_entry:
     .endm
 
 enter_call:
-    call {on_call}
-    test rax, rax
-    jz 2b
+    call {on_call}                      // returns where there was a handoff
     mov rcx, gs:[{context}]
     mov rdi, [rcx + {badge}]
     mov rsi, [rcx + {rsi_}]
     mov r15, [rcx + {call_id}]
     leave_with_message
 
-    // The server's registers are overwritten by the next message, so they are saved only if there is no handoff.
 enter_reply_recv:
-    mov rdx, r15
-    mov rsp, gs:[{kernel_stack}]
-    call {on_reply_recv}
+    call {on_reply_recv}                // likewise
     mov rcx, gs:[{context}]
-    test rax, rax
-    jz 3f
     mov rsi, [rcx + {rsi_}]
     mov rdi, [rax + {rdi_}]
     mov r15, [rax + {r15_}]
     leave_with_message
-3:  mov [rcx + {r15_}], r15
-    mov [rcx + {r14_}], r14
-    mov [rcx + {r13_}], r13
-    mov [rcx + {r12_}], r12
-    mov [rcx + {rbx_}], rbx
-    mov qword ptr [rcx + {rax_}], {reply_recv}
-    call {on_syscall}
+
+enter_below_call:
+    cmp rax, {clock}
+    jne general_entry
+    // `Clock`, as `Clock::nanoseconds` computes it: needs no register but rax and rdx, which are its to change, and no
+    // stack. rcx is canonical, as said at `leave`.
+    rdtsc
+    shl rdx, 32
+    or rax, rdx
+    sub rax, [rip + {time} + {time_entry}]
+    mul qword ptr [rip + {time} + {time_to_ns}]
+    shrd rax, rdx, {time_shift}
+    mov rdx, rax
+    xor eax, eax
+    sysretq
 
     // rdi = the context to leave through. The general way out is further down.
     //
