@@ -20,11 +20,14 @@
 //! client.enter(|| assert_eq!(sys::call(send, Default::default()).unwrap().words, [0; 8]));
 //! ```
 //!
+//! Most tests of a server need no more than [`kill_everywhere`]: a server, a client, and every death in between.
+//!
 //! Invariants:
 //! 1. All of a system's state is behind one lock; a thread that waits has released it.
 //! 2. A killed process has no further effect: its calls, also those of its destructors, are refused.
 //! 3. Memory of another thread is touched only as its lease allows, while that thread waits for the reply.
 
+mod everywhere;
 mod ipc;
 mod objects;
 mod state;
@@ -32,5 +35,6 @@ mod system;
 #[allow(unsafe_code)]
 pub(crate) mod trap;
 
-pub use objects::ObjectId;
-pub use system::{Persistent, System, TestProcess};
+pub use everywhere::{Deaths, World, kill_everywhere, kill_everywhere_twice};
+pub use objects::{Death, Moment, ObjectId};
+pub use system::{Persistent, System, TestProcess, crash};

@@ -40,6 +40,32 @@ pub(super) struct Event {
     pub badge: u64,
 }
 
+/// Before a system call has had any effect, or after it has, unseen by its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// At its entry.
+    Before,
+    /// At its end. What it was to return is lost, also the message that it has received.
+    After,
+}
+
+/// Where a process is to die.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Death {
+    /// At which of its system calls, counted from the moment in which the plan is made or the death before struck;
+    /// 1 is the next.
+    pub call: u64,
+    /// Before or after it.
+    pub moment: Moment,
+}
+
+impl core::fmt::Display for Death {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let moment = if self.moment == Moment::Before { "before" } else { "after" };
+        write!(f, "{moment} system call {}", self.call)
+    }
+}
+
 /// A process: its table, and whether and when it is to die.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -47,7 +73,10 @@ pub(super) struct Process {
     pub table: Vec<(u32, Option<Cap>)>,
     pub incarnation: u64,
     pub calls_made: u64,
-    pub dies_at: Option<u64>,
+    /// In which of its calls, counted like `calls_made`, it dies.
+    pub dies_at: Option<(u64, Moment)>,
+    /// The deaths that follow.
+    pub deaths: VecDeque<Death>,
     pub dead: bool,
 }
 

@@ -78,13 +78,29 @@ impl State {
         let p = &mut self.processes[process];
         p.incarnation += 1;
         p.dead = false;
-        p.dies_at = None;
+        self.plan_next(process);
+        let p = &mut self.processes[process];
         for (generation, cap) in &mut p.table {
             if cap.is_some_and(|cap| !cap.granted) {
                 *generation += 1;
                 *cap = None;
             }
         }
+    }
+    /// Closes a queue and fails what waits in it.
+    pub fn abandon(&mut self, id: ObjectId) {
+        if let Ok(queue) = self.queue(id) {
+            queue.closed = true;
+            queue.calls.clear();
+        }
+        for call in self.calls.values_mut().filter(|call| call.queue == id && matches!(call.stage, Stage::Queued)) {
+            call.stage = Stage::Failed(SysError::ServerDied);
+        }
+    }
+    /// Makes the next death that is planned for `process` the one that it is to die.
+    pub fn plan_next(&mut self, process: usize) {
+        let p = &mut self.processes[process];
+        p.dies_at = p.deaths.pop_front().map(|death| (p.calls_made + death.call, death.moment));
     }
     /// Ends `process`: what it had received goes back, what it had sent is gone.
     pub fn end(&mut self, process: usize) {

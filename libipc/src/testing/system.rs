@@ -5,6 +5,7 @@ use super::state::State;
 use super::trap::CURRENT;
 use abi::{Handle, Rights, SysError};
 use std::boxed::Box;
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::string::String;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -38,12 +39,27 @@ impl Shared {
             Some(rest) => std::thread::sleep(Duration::from_nanos(rest)),
         }
     }
-    /// Counts a system call of `process`; here it dies if it is to.
-    pub fn enter(&self, process: usize) -> Result<(), SysError> {
+    /// Counts a system call of `process` and returns its number; here the process dies if it is to die before it.
+    pub fn enter(&self, process: usize) -> Result<u64, SysError> {
         let mut state = self.lock();
         let p = &mut state.processes[process];
         p.calls_made += 1;
-        if p.dies_at.is_some_and(|at| p.calls_made >= at) && !p.dead {
+        let number = p.calls_made;
+        self.pass(state, process, number, Moment::Before).map(|()| number)
+    }
+    /// The system call of this number is done; here the process dies if it is to die after it.
+    pub fn leave(&self, process: usize, number: u64) -> Result<(), SysError> {
+        self.pass(self.lock(), process, number, Moment::After)
+    }
+    fn pass(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        process: usize,
+        number: u64,
+        moment: Moment,
+    ) -> Result<(), SysError> {
+        let p = &state.processes[process];
+        if p.dies_at.is_some_and(|(at, when)| number >= at && when == moment) && !p.dead {
             state.end(process);
             self.changed();
         }
@@ -85,6 +101,18 @@ fn die() -> Result<(), SysError> {
     if std::thread::panicking() { Err(SysError::BadState) } else { resume_unwind(Box::new(Killed)) }
 }
 
+/// Ends the process that runs on the calling thread, as a crash of its own would.
+///
+/// # Panics
+/// Where the thread runs no process of a [`System`].
+pub fn crash() -> ! {
+    let current = CURRENT.with(|current| current.borrow().clone());
+    let (shared, process) = current.expect("a process of a system under test crashes");
+    shared.lock().end(process);
+    shared.changed();
+    resume_unwind(Box::new(Killed))
+}
+
 /// A whole system, for one test.
 #[derive(Clone)]
 pub struct System(Arc<Shared>);
@@ -116,6 +144,11 @@ impl System {
         }
         self.0.changed();
     }
+    /// Closes a queue whose server is not coming back: calls that wait in it are answered `ServerDied`.
+    pub fn abandon(&self, queue: ObjectId) {
+        self.0.lock().abandon(queue);
+        self.0.changed();
+    }
     /// Sets bits of an event, as a device would.
     pub fn signal(&self, event: ObjectId, bits: u64) {
         if let Ok(event) = self.0.lock().event(event) {
@@ -131,6 +164,7 @@ impl System {
             incarnation: 1,
             calls_made: 0,
             dies_at: None,
+            deaths: VecDeque::new(),
             dead: false,
         };
         let mut state = self.0.lock();
@@ -203,9 +237,13 @@ impl TestProcess {
     }
     /// Kills it at the entry of its `n`-th system call from now on (1: the next), before that has any effect.
     pub fn kill_at_call(&self, n: u64) {
+        self.kill_at(&[Death { call: n, moment: Moment::Before }]);
+    }
+    /// Kills it at each of these in turn.
+    pub fn kill_at(&self, deaths: &[Death]) {
         let mut state = self.shared.lock();
-        let p = &mut state.processes[self.index];
-        p.dies_at = Some(p.calls_made + n);
+        state.processes[self.index].deaths = deaths.iter().copied().collect();
+        state.plan_next(self.index);
     }
 }
 

@@ -54,7 +54,10 @@ pub(super) fn deliver(payload: &[u8], handles: &[Handle]) {
 pub(crate) fn message(f: Frame) -> Frame {
     let current = CURRENT.with(|current| current.borrow().clone());
     let Some((shared, process)) = current else { return Frame { rax: SysError::BadState as u64, ..f } };
-    match run(&shared, process, f) {
+    match shared.enter(process).and_then(|number| {
+        let result = run(&shared, process, f);
+        shared.leave(process, number).and(result)
+    }) {
         Ok(f) => Frame { rax: 0, ..f },
         Err(error) => Frame { rax: error as u64, ..f },
     }
@@ -75,7 +78,6 @@ fn run(shared: &Shared, process: usize, f: Frame) -> Result<Frame, SysError> {
     let call = Sysno::try_from(f.rax & 0xff)?;
     let flags = CallFlags::from_bits_truncate((f.rax >> 8) as u8);
     let deadline = flags.contains(CallFlags::DEADLINE).then(deadline);
-    shared.enter(process)?;
     let (handle, id) = (Handle::from_raw(f.rdi), MessageId::from_raw(f.r15));
     let mut state = shared.lock();
     match call {
