@@ -13,6 +13,8 @@ use alloc::vec::Vec;
 
 const MAGIC: [u8; 8] = *b"tessrun\x01";
 const HEAD: usize = 24;
+/// How the names of capabilities begin that the session and the shell have only to hand them on to programs.
+pub const SERVICE: &str = "service:";
 /// Most bytes of startup pages.
 pub const MAX_STARTUP: usize = 256 << 10;
 
@@ -140,6 +142,10 @@ impl<'a> Startup<'a> {
             let name = cursor.text()?;
             Some((name, Handle::from_raw(u64::from_le_bytes(cursor.array()?))))
         })
+    }
+    /// The services that the program may hand on, by their names without [`SERVICE`].
+    pub fn services(&self) -> impl Iterator<Item = (&'a str, Handle)> + use<'a> {
+        self.handles().filter_map(|(name, handle)| Some((name.strip_prefix(SERVICE)?, handle)))
     }
     /// The capability with this name.
     pub fn handle(&self, name: &str) -> Option<Handle> {

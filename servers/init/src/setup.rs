@@ -21,6 +21,7 @@ use abi::Rights;
 use alloc::{format, string::String, vec::Vec};
 use libipc::{
     Account, Machine, Mapping, Memory, OwnedHandle, Queue, Startup, SysError, proto::svc::Allowed, spawn::Image,
+    startup,
 };
 use manifest::{Service, System, Use};
 
@@ -189,7 +190,7 @@ fn make_service(
         unit.hand(&format!("queue:{}", provided.name), provided.queue.handle(), rights, 0)?;
     }
     for used in &service.uses {
-        hand_use(at, used, queues, &mut unit)?;
+        hand_use(at, used, &used.queue, queues, &mut unit)?;
     }
     for (number, memory) in service.persistent.iter().enumerate() {
         let pages = memory.size.pages(left).max(1);
@@ -208,6 +209,7 @@ fn make_service(
     if service.name == manifest::SESSION {
         unit.tell("priority", format!("{}", boot.system.programs.priority));
         unit.tell("stack", format!("{}", boot.system.programs.stack_pages));
+        hand_services(at, service, &boot.system.programs.uses, queues, &mut unit)?;
     }
     if let Err(error) = boot.devices.hand(at, service, &mut unit) {
         unit.set_lacking(format!("{error}"));
@@ -215,9 +217,25 @@ fn make_service(
     Ok(unit)
 }
 
-/// Hands a service a queue that it uses. With the right to mint it makes badges of its own; without, its badge is its
+/// Hands the session what it passes on to programs as it is. What it uses itself (the console, the filesystem, the maker
+/// of pipes, the supervisor) reaches programs only in the narrower forms that it makes of it.
+fn hand_services(
+    at: usize,
+    session: &Service,
+    uses: &[Use],
+    queues: &[Provided],
+    unit: &mut Unit,
+) -> Result<(), StartError> {
+    let is_own = |used: &Use| session.uses.iter().any(|own| own.queue == used.queue);
+    for used in uses.iter().filter(|used| used.queue != manifest::INIT_QUEUE && !is_own(used)) {
+        hand_use(at, used, &format!("{}{}", startup::SERVICE, used.queue), queues, unit)?;
+    }
+    Ok(())
+}
+
+/// Hands a service a queue that it uses, under `name`. With the right to mint it makes badges of its own; without, its badge is its
 /// number plus one.
-fn hand_use(at: usize, used: &Use, queues: &[Provided], unit: &mut Unit) -> Result<(), StartError> {
+fn hand_use(at: usize, used: &Use, name: &str, queues: &[Provided], unit: &mut Unit) -> Result<(), StartError> {
     let Some(provided) = queues.iter().find(|provided| provided.name == used.queue) else {
         return Err(StartError::Sys("find a queue that it uses", SysError::BadArgument));
     };
@@ -230,7 +248,7 @@ fn hand_use(at: usize, used: &Use, queues: &[Provided], unit: &mut Unit) -> Resu
         (_, true) => 0,
         (_, false) => at as u64 + 1,
     };
-    unit.hand(&used.queue, provided.queue.handle(), rights, badge)
+    unit.hand(name, provided.queue.handle(), rights, badge)
 }
 
 #[cfg(test)]

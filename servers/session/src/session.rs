@@ -77,6 +77,7 @@ impl Session {
             supervisor: init.handle(),
             stack: number("stack").unwrap_or(64),
             priority: number("priority").and_then(|priority| priority.try_into().ok()).unwrap_or(8),
+            services: startup.services().map(|(name, handle)| (name.into(), handle)).collect(),
             end: end.event(),
             bits: 1,
         };

@@ -1,11 +1,12 @@
 //! Starting the shell: its program from the disk, and what it gets.
 
 use crate::console::Console;
-use alloc::{format, string::String};
+use alloc::{format, string::String, vec::Vec};
 use libipc::{
     Account, Dir, Event, Handle, OwnedHandle, Queue, Rights, SysError,
     proto::{FsError, svc::Allowed},
     spawn::{Child, Command, Image},
+    startup,
 };
 
 /// Where the shell's program is.
@@ -25,6 +26,8 @@ pub struct Means {
     pub stack: u64,
     /// Priority of the shell and its programs.
     pub priority: u8,
+    /// What else its programs may use: names and queues.
+    pub services: Vec<(String, Handle)>,
     /// Tells of the shell's end.
     pub end: Event,
     /// Its bits.
@@ -77,6 +80,9 @@ pub fn start(means: &Means, root: &OwnedHandle, console: &Console, command: Opti
     shell.grant("root", root.handle(), Rights::SEND);
     shell.grant("cwd", root.handle(), Rights::SEND);
     shell.grant("pipe", means.pipes.handle(), Rights::SEND);
+    for (name, queue) in &means.services {
+        shell.grant(&format!("{}{name}", startup::SERVICE), *queue, Rights::SEND | Rights::MINT);
+    }
     let allowed = Allowed::INSPECT | Allowed::CONTROL | Allowed::POWER;
     shell.grant_minted("svc", means.supervisor, Rights::SEND | Rights::MINT, allowed.badge(0));
     shell.memory(left(means.programs)?);

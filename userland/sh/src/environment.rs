@@ -1,6 +1,6 @@
 //! Which program gets which capability beyond its streams, its directories and its own account.
 //!
-//! This table is the shell's whole policy: what is not in it, no program gets.
+//! The two functions here are the shell's whole policy: what they do not give, no program gets.
 
 /// Something that the shell can hand on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,12 @@ pub fn extras(program: &str) -> &'static [Extra] {
     }
 }
 
+/// Whether a program of this name in `/bin` gets the queue `service`, which `[programs]` in system.toml uses: where it
+/// bears the service's name, alone or before a hyphen, as `counter` and `counter-client` do for the service `counter`.
+pub fn is_client(program: &str, service: &str) -> bool {
+    program.strip_prefix(service).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +39,14 @@ mod tests {
     fn programs_that_handle_files_get_nothing_more() {
         for program in ["cat", "cp", "df", "echo", "ls", "mv", "rm", "sha256sum", "touch", "unheard-of", ""] {
             assert!(extras(program).is_empty(), "{program}");
+        }
+    }
+
+    #[test]
+    fn a_service_is_given_to_programs_of_its_name_only() {
+        assert!(is_client("counter", "counter") && is_client("counter-client", "counter"));
+        for program in ["cat", "count", "counters", "my-counter", "sh", ""] {
+            assert!(!is_client(program, "counter"), "{program}");
         }
     }
 

@@ -18,8 +18,8 @@ use libipc::proto::info::FileKind;
 use libipc::proto::pipe::PipeClient;
 use libipc::proto::svc::Allowed;
 use libipc::spawn::{Child, Command, SpawnError};
-use libipc::{Account, Dir, File, Handle, OwnedHandle, Queue, Rights, Startup, Stream, SysError, sys};
-use sh::environment::{Extra, extras};
+use libipc::{Account, Dir, File, Handle, OwnedHandle, Queue, Rights, Startup, Stream, SysError, startup, sys};
+use sh::environment::{Extra, extras, is_client};
 use sh::fault;
 use sh::path::absolute;
 use sh::system::{End, Entry, Launch, Mode, NoStart, System, Wake};
@@ -53,6 +53,7 @@ pub struct Native {
     terminal: Option<Terminal>,
     pipes: Option<PipeClient>,
     supervisor: Option<Handle>,
+    services: Vec<(String, Handle)>,
     programs: Programs,
     number: u64,
     priority: u8,
@@ -77,6 +78,7 @@ impl Native {
             terminal,
             pipes: queue("pipe").map(PipeClient::new),
             supervisor: startup.handle("svc").or(startup.handle("init")),
+            services: startup.services().map(|(name, handle)| (name.into(), handle)).collect(),
             programs: Programs::default(),
             number: status.id,
             priority: u8::try_from(status.priority).unwrap_or(0),
@@ -142,10 +144,14 @@ impl Native {
         stream("stderr", Some(&launch.errors));
         command.grant("root", self.root.queue().handle(), Rights::SEND);
         command.grant("cwd", self.cwd.queue().handle(), Rights::SEND);
-        for extra in program.strip_prefix(BIN).map_or(&[][..], extras) {
+        let name = program.strip_prefix(BIN).unwrap_or_default();
+        for extra in extras(name) {
             self.grant_extra(&mut command, *extra, program, launch);
         }
-        let is_shell = extras(program.strip_prefix(BIN).unwrap_or_default()).contains(&Extra::Shell);
+        for (service, queue) in self.services.iter().filter(|(service, _)| is_client(name, service)) {
+            command.grant(service, *queue, Rights::SEND | Rights::MINT);
+        }
+        let is_shell = extras(name).contains(&Extra::Shell);
         command.memory(self.quota(is_shell)?).priority(self.priority).on_end(self.event.event(), ENDED);
         Ok(command)
     }
@@ -172,6 +178,9 @@ impl Native {
                 }
                 if let Some(pipes) = self.pipes {
                     command.grant("pipe", pipes.queue().handle(), Rights::SEND);
+                }
+                for (service, queue) in &self.services {
+                    command.grant(&format!("{}{service}", startup::SERVICE), *queue, Rights::SEND | Rights::MINT);
                 }
             }
         }
