@@ -17,12 +17,14 @@ pub struct Accepts {
     pub most: usize,
     /// Long names of options without a value, with their letters.
     pub long: &'static [(&'static str, char)],
+    /// Operands and purpose, for `--help`, of a program that the catalogue does not know.
+    pub about: Option<(&'static str, &'static str)>,
 }
 
 impl Accepts {
     /// Operands only: any number from `least`.
     pub const fn operands(least: usize, most: usize) -> Accepts {
-        Accepts { flags: "", values: "", least, most, long: &[] }
+        Accepts { flags: "", values: "", least, most, long: &[], about: None }
     }
 
     /// The same with options without a value.
@@ -33,6 +35,11 @@ impl Accepts {
     /// The same with long names for options without a value.
     pub const fn long(self, long: &'static [(&'static str, char)]) -> Accepts {
         Accepts { long, ..self }
+    }
+
+    /// The same for a program that the catalogue does not know: what `--help` shows as its operands and its purpose.
+    pub const fn about(self, operands: &'static str, purpose: &'static str) -> Accepts {
+        Accepts { about: Some((operands, purpose)), ..self }
     }
 
     /// The same with options with a value.

@@ -83,13 +83,14 @@ pub struct Program {
     kept: Vec<u8>,
     spare: Vec<u8>,
     status: i32,
+    about: Option<(&'static str, &'static str)>,
 }
 
 impl Program {
     fn new(startup: Startup<'static>) -> Program {
         let output = startup.queue("stdout").ok().map(Stream::borrowed);
         let files = Files::of(&startup);
-        Program { startup, files, output, kept: Vec::new(), spare: Vec::new(), status: 0 }
+        Program { startup, files, output, kept: Vec::new(), spare: Vec::new(), status: 0, about: None }
     }
 
     /// Its name.
@@ -150,10 +151,11 @@ impl Program {
     }
 
     fn usage_text(&self) -> String {
-        match catalogue::find(self.name()) {
-            Some((name, "", text)) => format!("usage: {name}\n{text}\n"),
-            Some((name, operands, text)) => format!("usage: {name} {operands}\n{text}\n"),
-            None => format!("usage: {}\n", self.name()),
+        let name = self.name();
+        match self.about.or(catalogue::find(name).map(|(_, operands, text)| (*operands, *text))) {
+            Some(("", text)) => format!("usage: {name}\n{text}\n"),
+            Some((operands, text)) => format!("usage: {name} {operands}\n{text}\n"),
+            None => format!("usage: {name}\n"),
         }
     }
 
@@ -234,6 +236,11 @@ impl Program {
         Ok(SvcClient::new(queue))
     }
 
+    /// The queue of a service that programs of this name may use.
+    pub fn service(&self, name: &'static str) -> Result<Queue, Stop> {
+        self.startup.queue(name).map_err(|missing| Stop::Failed(format!("{missing}")))
+    }
+
     /// A process among the jobs of the shell.
     pub fn process(&self, number: u64) -> Option<Process> {
         self.startup.handle(&format!("process:{number}")).map(Process::new)
@@ -282,6 +289,7 @@ pub fn start(
     run: fn(&mut Program, &Given<'_>) -> Result<(), Stop>,
 ) -> i32 {
     let mut program = Program::new(startup);
+    program.about = accepts.about;
     let result = match Given::parse(startup.args().skip(1), accepts) {
         Ok(given) => run(&mut program, &given),
         Err(Refusal::Help) => program.help(),

@@ -2,7 +2,9 @@
 //!
 //! Cargo says what it built, so a new server or program is found without a list here: binaries of packages under
 //! `servers/` go into the boot archive when `system.toml` names them, those under `userland/` go to the disk's `/bin`,
-//! but for the hostile ones, which only tests put on their disks.
+//! but for the hostile ones, which only tests put on their disks. A server's package may also hold its client, a program
+//! for `/bin`, whose name ends in `-client`. Packages under `examples/` are like those under `servers/`, for systems with
+//! a description of their own ([`Images::of_system`]).
 //! Files in the images directory are replaced whole, so that two builds at once do not see half of one another.
 
 use crate::{archive, description, elf, toolchain::Toolchain, workspace};
@@ -26,8 +28,12 @@ pub const BUILD_STD: [&str; 3] =
 /// The supervisor's binary: always in the boot archive, and its first program.
 pub const INIT: &str = "init";
 
+/// How the names of programs end that a server's package holds.
+const CLIENT: &str = "-client";
 /// The package of programs that attack the system, for tests.
 const HOSTILE: &str = "userland/hostile";
+/// The packages of servers and programs that the usual system does without.
+const EXAMPLES: &str = "examples";
 
 /// What a machine boots from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +72,23 @@ impl Images {
         let images = Images { archive: directory.join("boot.tar"), ..self.clone() };
         fs::write(&images.archive, archive::pack(&members)?)?;
         Ok(images)
+    }
+
+    /// The images of the system that the description in this file is of: another boot archive, and the clients of the
+    /// examples beside the other programs.
+    pub fn of_system(description: &Path) -> Result<Images> {
+        let images = Images::get()?;
+        let folder = images.kernel.parent().context("a file has a directory")?.to_owned();
+        let (clients, examples) =
+            files(&folder.join(EXAMPLES))?.into_iter().partition::<Vec<_>, _>(|file| is_client(&name_of(file)));
+        let servers = [files(&folder.join("servers"))?, examples].concat();
+        let names: Vec<String> = servers.iter().map(|server| name_of(server)).collect();
+        let system = describe(description, &names)?;
+        let name = workspace::shown(description).replace('/', "-");
+        let archive = folder.join("systems").join(name).with_extension("tar");
+        replace(&archive, &boot_archive(&system, &servers)?)?;
+        let programs = [images.programs, clients].concat();
+        Ok(Images { archive, programs, ..images })
     }
 
     /// The hostile programs, for tests.
@@ -109,29 +132,40 @@ pub fn build() -> Result<Images> {
         bail!("the package `kernel` builds no binary named `kernel`: kernel/src/main.rs is missing");
     };
     install(&kernel.file, &directory.join("kernel"))?;
-    let servers: Vec<&Binary> = user.iter().filter(|binary| binary.folder.starts_with("servers")).collect();
-    replace(&directory.join("boot.tar"), &boot_archive(&servers)?)?;
-    let (hostile, programs): (Vec<&Binary>, Vec<&Binary>) = user
-        .iter()
-        .filter(|binary| binary.folder.starts_with("userland"))
-        .partition(|binary| binary.folder.starts_with(HOSTILE));
+    let under = |folder: &str| user.iter().filter(|binary| binary.folder.starts_with(folder)).collect::<Vec<_>>();
+    let (hostile, mut programs): (Vec<&Binary>, Vec<&Binary>) =
+        under("userland").into_iter().partition(|binary| binary.folder.starts_with(HOSTILE));
+    let (clients, servers): (Vec<&Binary>, Vec<&Binary>) =
+        under("servers").into_iter().partition(|binary| is_client(&binary.name));
+    programs.extend(clients);
+    install_programs(&servers, &directory.join("servers"))?;
+    install_programs(&under(EXAMPLES), &directory.join(EXAMPLES))?;
     install_programs(&programs, &directory.join("bin"))?;
     install_programs(&hostile, &directory.join("test"))?;
+    let servers = files(&directory.join("servers"))?;
+    let names: Vec<String> = servers.iter().map(|server| name_of(server)).collect();
+    let system = describe(&workspace::system_toml(), &names)?;
+    replace(&directory.join("boot.tar"), &boot_archive(&system, &servers)?)?;
     Images::find(&directory)
 }
 
 /// Every package that is built for the user target.
 pub fn user_packages() -> Result<Vec<String>> {
-    let root = workspace::root();
-    let mut manifests = vec![root.join("userland/Cargo.toml")];
-    for folder in ["servers", "userland"] {
-        for entry in fs::read_dir(root.join(folder)).with_context(|| format!("cannot read the folder {folder}"))? {
-            manifests.push(entry?.path().join("Cargo.toml"));
-        }
+    let mut manifests = vec![workspace::root().join("userland/Cargo.toml")];
+    for folder in ["servers", "userland", EXAMPLES] {
+        manifests.extend(manifests_in(folder)?);
     }
+    manifests.iter().map(|manifest| package_name(manifest)).collect()
+}
+
+/// The manifests of the packages in a folder of the repository.
+fn manifests_in(folder: &str) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(workspace::root().join(folder));
+    let entries = entries.with_context(|| format!("cannot read the folder {folder}"))?;
+    let mut manifests = entries.map(|entry| Ok(entry?.path().join("Cargo.toml"))).collect::<Result<Vec<_>>>()?;
     manifests.retain(|manifest| manifest.exists());
     manifests.sort();
-    manifests.iter().map(|manifest| package_name(manifest)).collect()
+    Ok(manifests)
 }
 
 fn package_name(manifest: &Path) -> Result<String> {
@@ -143,27 +177,32 @@ fn package_name(manifest: &Path) -> Result<String> {
 
 /// Checks `system.toml` against what the servers build, without building anything.
 pub fn check_description() -> Result<manifest::System> {
+    describe(&workspace::system_toml(), &package_names(&["servers"])?)
+}
+
+/// The same for the description of another system.
+pub fn check_description_of(description: &Path) -> Result<manifest::System> {
+    describe(description, &package_names(&["servers", EXAMPLES])?)
+}
+
+fn package_names(folders: &[&str]) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in fs::read_dir(workspace::root().join("servers"))? {
-        let manifest = entry?.path().join("Cargo.toml");
-        if manifest.exists() {
+    for folder in folders {
+        for manifest in manifests_in(folder)? {
             names.push(package_name(&manifest)?);
         }
     }
     names.sort();
-    describe(&names)
+    Ok(names)
 }
 
-fn describe(binaries: &[String]) -> Result<manifest::System> {
-    let path = workspace::system_toml();
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", workspace::shown(&path)))?;
-    Ok(description::parse(&workspace::shown(&path), &text, binaries)?)
+fn describe(path: &Path, binaries: &[String]) -> Result<manifest::System> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", workspace::shown(path)))?;
+    Ok(description::parse(&workspace::shown(path), &text, binaries)?)
 }
 
 /// The archive: the packed description, init, and every binary that a service runs.
-fn boot_archive(servers: &[&Binary]) -> Result<Vec<u8>> {
-    let names: Vec<String> = servers.iter().map(|binary| binary.name.clone()).collect();
-    let system = describe(&names)?;
+fn boot_archive(system: &manifest::System, servers: &[PathBuf]) -> Result<Vec<u8>> {
     let mut wanted = vec![INIT];
     wanted.extend(system.services.iter().map(|service| service.binary.as_str()));
     let mut members = vec![(manifest::MEMBER.to_owned(), system.pack())];
@@ -171,11 +210,19 @@ fn boot_archive(servers: &[&Binary]) -> Result<Vec<u8>> {
         if members.iter().any(|(packed, _)| packed == name) {
             continue;
         }
-        let binary = servers.iter().find(|binary| binary.name == name);
-        let binary = binary.with_context(|| format!("no package under servers/ builds a binary named `{name}`"))?;
-        members.push((name.to_owned(), stripped(&binary.file)?));
+        let server = servers.iter().find(|server| name_of(server) == name);
+        let server = server.with_context(|| format!("no package under servers/ builds a binary named `{name}`"))?;
+        members.push((name.to_owned(), fs::read(server)?));
     }
     archive::pack(&members)
+}
+
+fn is_client(name: &str) -> bool {
+    name.ends_with(CLIENT)
+}
+
+fn name_of(file: &Path) -> String {
+    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn install_programs(programs: &[&Binary], directory: &Path) -> Result<()> {
@@ -286,6 +333,13 @@ mod tests {
         assert!(
             ["init", "console", "sh", "userland"].iter().all(|name| packages.iter().any(|package| package == name))
         );
+    }
+
+    #[test]
+    fn the_description_of_the_examples_is_sound() {
+        let system = check_description_of(&workspace::examples_toml()).unwrap_or_else(|error| panic!("{error}"));
+        let names: Vec<&str> = system.services.iter().map(|service| service.name.as_str()).collect();
+        assert!(["console", "kv", "ramdisk", "flaky"].iter().all(|name| names.contains(name)), "{names:?}");
     }
 
     #[test]

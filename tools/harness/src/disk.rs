@@ -102,9 +102,14 @@ impl Disk {
     pub fn scratch_with(bytes: u64, further: &[PathBuf]) -> Result<Disk> {
         let mut programs = crate::build::Images::get()?.programs;
         programs.extend_from_slice(further);
+        Disk::scratch_of(bytes, &programs)
+    }
+
+    /// The same with these programs and no others.
+    pub fn scratch_of(bytes: u64, programs: &[PathBuf]) -> Result<Disk> {
         let directory = tempfile::Builder::new().prefix("tessera-disk-").tempdir()?;
         let path = directory.path().join("disk.img");
-        let disk = Disk::create(path, bytes, &programs)?;
+        let disk = Disk::create(path, bytes, programs)?;
         Ok(Disk { _temporary: Some(directory), ..disk })
     }
 

@@ -7,6 +7,7 @@ use crate::{
     machine::{Machine, Streams, find, tail},
     qemu::{self, Boot, Config, Serial},
     sweep::counts_of,
+    workspace,
 };
 use anyhow::{Context, Result, ensure};
 use std::{
@@ -76,6 +77,7 @@ impl Output {
 pub struct Builder {
     qemu: Option<PathBuf>,
     images: Option<Images>,
+    description: Option<PathBuf>,
     disk: Option<PathBuf>,
     no_disk: bool,
     memory: u32,
@@ -165,6 +167,12 @@ impl Builder {
         self
     }
 
+    /// Boots the system of another description than `servers/system.toml`. The path is relative to the repository.
+    pub fn system(mut self, description: impl Into<PathBuf>) -> Builder {
+        self.description = Some(workspace::root().join(description.into()));
+        self
+    }
+
     /// Boots, runs one command in the guest's shell, powers off.
     pub fn exec(mut self, command: &str) -> Result<Output> {
         self.words.insert(0, qemu::exec_word(command));
@@ -188,8 +196,13 @@ impl Builder {
     }
 
     fn start(&self, streams: Streams) -> Result<(Machine, Lent)> {
-        let images = self.images.clone().map_or_else(Images::get, Ok)?;
-        let fresh = if self.disk.is_none() && !self.no_disk { Some(Disk::scratch(SCRATCH)?) } else { None };
+        let images = match (&self.images, &self.description) {
+            (Some(images), _) => images.clone(),
+            (None, Some(description)) => Images::of_system(description)?,
+            (None, None) => Images::get()?,
+        };
+        let fresh = self.disk.is_none() && !self.no_disk;
+        let fresh = if fresh { Some(Disk::scratch_of(SCRATCH, &images.programs)?) } else { None };
         let iso = match self.iso {
             Some(firmware) => {
                 let file = tempfile::NamedTempFile::new()?.into_temp_path();
@@ -235,6 +248,7 @@ impl System {
         Builder {
             qemu: None,
             images: None,
+            description: None,
             disk: None,
             no_disk: false,
             memory: 128,

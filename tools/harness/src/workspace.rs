@@ -2,7 +2,10 @@
 //!
 //! Every path that the tools use is made here, so that a folder is moved in one place.
 
-use std::{env, path::PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 /// The repository's root: `TESSERA_ROOT` where set, else where this crate was built.
 pub fn root() -> PathBuf {
@@ -26,12 +29,18 @@ pub fn system_toml() -> PathBuf {
     root().join("servers/system.toml")
 }
 
-/// The disk that `cargo xtask run` boots with when none is named.
-pub fn default_disk() -> PathBuf {
-    root().join(".tessera/disk.img")
+/// The description of the system with the example servers.
+pub fn examples_toml() -> PathBuf {
+    root().join("examples/system.toml")
+}
+
+/// The disk that `cargo xtask run` boots with when none is named; one for each description of a system.
+pub fn default_disk(description: Option<&Path>) -> PathBuf {
+    let name = description.map_or("disk.img".into(), |path| format!("{}.img", shown(path).replace('/', "-")));
+    root().join(".tessera").join(name)
 }
 
 /// `path` as a person at the root of the repository would write it.
-pub fn shown(path: &std::path::Path) -> String {
+pub fn shown(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }

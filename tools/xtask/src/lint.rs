@@ -3,7 +3,7 @@
 
 use anyhow::{Result, ensure};
 use harness::{
-    build::{BUILD_STD, KERNEL_TARGET, USER_TARGET, check_description, user_packages},
+    build::{BUILD_STD, KERNEL_TARGET, USER_TARGET, check_description, check_description_of, user_packages},
     toolchain::Toolchain,
     workspace,
 };
@@ -12,6 +12,7 @@ use std::process::{Command, ExitCode};
 /// Checks everything; the first complaint ends it.
 pub fn run() -> Result<ExitCode> {
     check_description()?;
+    check_description_of(&workspace::examples_toml())?;
     let toolchain = Toolchain::choose()?;
     let mut kernel = toolchain.cargo();
     kernel.arg("clippy").args(BUILD_STD).args([

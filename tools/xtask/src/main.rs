@@ -7,6 +7,7 @@ mod bench;
 mod disk;
 mod iso;
 mod lint;
+mod new_server;
 mod run;
 mod sweep;
 mod symbolize;
@@ -40,6 +41,8 @@ enum Command {
     Test(test::Options),
     /// Run the guest's `bench` program, counting guest instructions
     Bench(bench::Options),
+    /// Make a new server with its protocol, client and tests, or take it back
+    NewServer(new_server::Options),
     /// Kill services at every point of a workload, and compare what comes of it with a model
     Sweep(sweep::Options),
     /// Name the functions at the addresses of a crash report
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Iso(options) => options.run().unwrap_or_else(failed(1)),
         Command::Test(options) => options.run().unwrap_or_else(failed(1)),
         Command::Bench(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
+        Command::NewServer(options) => options.run().unwrap_or_else(failed(1)),
         Command::Sweep(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
         Command::Symbolize(options) => options.run().unwrap_or_else(failed(1)),
         Command::Disk(command) => command.run().unwrap_or_else(failed(1)),

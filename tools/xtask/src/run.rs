@@ -1,6 +1,6 @@
 //! `cargo xtask run`.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use harness::{
     Disk, Images,
@@ -12,7 +12,7 @@ use harness::{
 };
 use std::{
     io::{self, IsTerminal},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -41,6 +41,9 @@ pub struct Options {
     /// The disk image [default: .tessera/disk.img, made when missing, with its /bin kept up to date]
     #[arg(long, value_name = "FILE")]
     disk: Option<PathBuf>,
+    /// The description of the system to boot, such as examples/system.toml [default: servers/system.toml]
+    #[arg(long, value_name = "FILE")]
+    system: Option<PathBuf>,
     /// MiB of RAM
     #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(8..=1 << 20))]
     memory: u32,
@@ -64,13 +67,17 @@ pub struct Options {
 impl Options {
     /// Boots.
     pub fn run(&self) -> Result<ExitCode> {
-        let images = Images::get()?;
+        let description = self.system.as_deref().map(|file| {
+            file.canonicalize().with_context(|| format!("{}: no such description of a system", file.display()))
+        });
+        let description = description.transpose()?;
+        let images = description.as_deref().map_or_else(Images::get, Images::of_system)?;
         let disk = match &self.disk {
             Some(path) if !path.exists() => {
                 bail!("{}: no such disk image; make one with `cargo xtask disk create {0} 64M`", path.display())
             }
             Some(path) => path.clone(),
-            None => default_disk(&images)?,
+            None => default_disk(&images, description.as_deref())?,
         };
         let mut config = Config {
             qemu: None,
@@ -166,8 +173,8 @@ fn exit_code(status: i32) -> u8 {
 }
 
 /// The default disk, made if it is missing, with the programs that were just built in its `/bin`.
-fn default_disk(images: &Images) -> Result<PathBuf> {
-    let path = workspace::default_disk();
+fn default_disk(images: &Images, description: Option<&Path>) -> Result<PathBuf> {
+    let path = workspace::default_disk(description);
     let stamp = path.with_extension("programs");
     if path.exists() {
         let disk = Disk::open(&path)?;

@@ -14,6 +14,9 @@ pub enum Extra {
     Shell,
 }
 
+/// The program that gets every service, to hand it on by these same rules.
+pub const SHELL: &str = "sh";
+
 /// What a program of this name in `/bin` gets.
 pub fn extras(program: &str) -> &'static [Extra] {
     match program {

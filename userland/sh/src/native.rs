@@ -19,7 +19,7 @@ use libipc::proto::pipe::PipeClient;
 use libipc::proto::svc::Allowed;
 use libipc::spawn::{Child, Command, SpawnError};
 use libipc::{Account, Dir, File, Handle, OwnedHandle, Queue, Rights, Startup, Stream, SysError, startup, sys};
-use sh::environment::{Extra, extras, is_client};
+use sh::environment::{Extra, SHELL, extras, is_client};
 use sh::fault;
 use sh::path::absolute;
 use sh::system::{End, Entry, Launch, Mode, NoStart, System, Wake};
@@ -148,8 +148,12 @@ impl Native {
         for extra in extras(name) {
             self.grant_extra(&mut command, *extra, program, launch);
         }
-        for (service, queue) in self.services.iter().filter(|(service, _)| is_client(name, service)) {
-            command.grant(service, *queue, Rights::SEND | Rights::MINT);
+        for (service, queue) in &self.services {
+            if is_client(name, service) {
+                command.grant(service, *queue, Rights::SEND | Rights::MINT);
+            } else if name == SHELL {
+                command.grant(&format!("{}{service}", startup::SERVICE), *queue, Rights::SEND | Rights::MINT);
+            }
         }
         let is_shell = extras(name).contains(&Extra::Shell);
         command.memory(self.quota(is_shell)?).priority(self.priority).on_end(self.event.event(), ENDED);
@@ -178,9 +182,6 @@ impl Native {
                 }
                 if let Some(pipes) = self.pipes {
                     command.grant("pipe", pipes.queue().handle(), Rights::SEND);
-                }
-                for (service, queue) in &self.services {
-                    command.grant(&format!("{}{service}", startup::SERVICE), *queue, Rights::SEND | Rights::MINT);
                 }
             }
         }

@@ -1,0 +1,13 @@
+//! The disk as a program.
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+use libipc::{Failure, Startup};
+
+libipc::entry!(start);
+
+fn start(startup: Startup<'static>) -> Result<(), Failure> {
+    let memory = startup.memory("persistent")?.map(true)?.leak().unwrap_or_default();
+    ramdisk::run(startup.queue("queue:ramdisk")?, memory)
+}
