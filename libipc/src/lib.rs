@@ -29,6 +29,7 @@ pub mod file;
 pub mod lease;
 #[allow(unsafe_code)]
 pub mod lock;
+pub mod log;
 #[allow(unsafe_code)]
 pub mod memory;
 pub mod object;

@@ -25,7 +25,9 @@ impl<T: Termination, E: Display> Termination for Result<T, E> {
         match self {
             Ok(value) => value.report(program),
             Err(error) => {
+                // A program of the shell has a standard error, a service has a log.
                 crate::eprintln!("{program}: {error}");
+                crate::log!(Error, "{error}");
                 1
             }
         }

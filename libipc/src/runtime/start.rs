@@ -31,7 +31,7 @@ extern "C" fn start(pages: u64) -> ! {
     crate::memory::set_own_process(Process::new(process));
     super::heap::set_account(account, process);
     crate::print::set_streams(startup.handle("stdout"), startup.handle("stderr"));
-    super::panic::set_log(startup.handle("log"));
+    crate::log::set_log(startup.handle("log"));
     crate::entry::exit(tessera_main(startup))
 }
 

@@ -29,7 +29,7 @@ mod mapped;
 mod ring;
 mod setup;
 
-use alloc::format;
+use alloc::{format, string::String};
 use attachment::Attachment;
 use block::schedule::{Buffer, Request, Schedule, Work};
 use clients::Owed;
@@ -37,10 +37,7 @@ use disk::{BLOCK, Disk};
 use libipc::{
     Context, Irq, Lease, OwnedHandle, Read, Reply, Service, Startup, Write,
     context::now,
-    proto::{
-        block::{BlockError, BlockInfo, BlockProtocol, BlockServer},
-        log::{LogClient, Severity},
-    },
+    proto::block::{BlockError, BlockInfo, BlockProtocol, BlockServer},
     protocols, server,
 };
 
@@ -58,23 +55,9 @@ struct Driver {
     _event: OwnedHandle,
 }
 
-fn main(startup: Startup<'static>) -> i32 {
-    let log = startup.queue("log").ok().map(LogClient::new);
-    let say = |severity, text: &str| {
-        if let Some(log) = log {
-            // A log that does not take it cannot be told.
-            let _ = log.write(severity, text);
-        }
-    };
-    let problem = match setup::open(&startup, &say) {
-        Ok((mut driver, queue)) => match server::serve(queue, &mut driver) {
-            Ok(()) => return 0,
-            Err(error) => format!("cannot receive from queue:block: {error}"),
-        },
-        Err(problem) => problem,
-    };
-    say(Severity::Error, &problem);
-    1
+fn main(startup: Startup<'static>) -> Result<(), String> {
+    let (mut driver, queue) = setup::open(&startup)?;
+    server::serve(queue, &mut driver).map_err(|error| format!("cannot receive from queue:block: {error}"))
 }
 
 impl Driver {

@@ -18,10 +18,7 @@ use block::{
     schedule::Schedule,
     transport::{COMMON_SIZE, Features, Pci},
 };
-use libipc::{
-    Queue, Startup, SysError,
-    proto::{block::BlockInfo, log::Severity},
-};
+use libipc::{Queue, Startup, SysError, log, proto::block::BlockInfo};
 use virtio_drivers::transport::Transport;
 
 /// The device has accepted the features that the driver wants (virtio 1.2, section 2.1).
@@ -89,7 +86,7 @@ fn number(startup: &Startup<'static>, name: &str) -> Result<u64, String> {
 }
 
 /// Brings the device up.
-pub fn open(startup: &Startup<'static>, say: &impl Fn(Severity, &str)) -> Result<(Driver, Queue), String> {
+pub fn open(startup: &Startup<'static>) -> Result<(Driver, Queue), String> {
     let unusable = |error: ConfigError| format!("cannot use the device: {error}");
     let missing = |missing| format!("{missing}; system.toml or the supervisor must give it");
     let queue = startup.queue("queue:block").map_err(missing)?;
@@ -99,7 +96,7 @@ pub fn open(startup: &Startup<'static>, say: &impl Fn(Severity, &str)) -> Result
     hal::open(dma).map_err(|error| format!("cannot use its DMA memory: {error}"))?;
     let (address, data) = (number(startup, "msi_address")?, number(startup, "msi_data")?);
     device.route(address, data as u32).map_err(unusable)?;
-    let (info, ring, flushes) = start(&mut transport, say).map_err(unusable)?;
+    let (info, ring, flushes) = start(&mut transport).map_err(unusable)?;
     let irq = startup.irq("irq").map_err(missing)?;
     let event = startup.account().map_err(missing)?.create_event().map_err(refused("make an event"))?;
     event.event().bind(queue, INTERRUPT).map_err(refused("bind its event"))?;
@@ -112,10 +109,7 @@ pub fn open(startup: &Startup<'static>, say: &impl Fn(Severity, &str)) -> Result
 }
 
 /// Negotiates features and makes the queue known.
-fn start(
-    transport: &mut Pci<Window<Mapped>>,
-    say: &impl Fn(Severity, &str),
-) -> Result<(BlockInfo, Ring, bool), ConfigError> {
+fn start(transport: &mut Pci<Window<Mapped>>) -> Result<(BlockInfo, Ring, bool), ConfigError> {
     let features = transport.begin_init(Features::all());
     if !features.contains(Features::VERSION_1) || transport.status() & FEATURES_OK == 0 {
         return Err(ConfigError::Refused("does not accept virtio 1.0"));
@@ -123,7 +117,7 @@ fn start(
     let flushes = features.contains(Features::FLUSH);
     if !flushes {
         // By virtio 1.2, section 5.2.6.2, such a device has written what it says is done.
-        say(Severity::Warning, "the device has no cache to flush: it writes through");
+        log!(Warning, "the device has no cache to flush: it writes through");
     }
     let [low, high] = [0, 4].map(|at| transport.read_config_space::<u32>(at));
     let (Ok(low), Ok(high)) = (low, high) else { return Err(ConfigError::Outside("capacity")) };

@@ -36,12 +36,12 @@ use libipc::{
     SysError, Write,
     answer::Answer,
     context::now,
+    log,
     memory::own_process,
     ports::Ports,
     proto::{
         FsError,
         console::{ConsoleError, ConsoleProtocol, ConsoleServer, Mode as WireMode},
-        log::{LogClient, Severity},
         stream::{StreamProtocol, StreamServer},
     },
     protocols, server,
@@ -66,41 +66,21 @@ struct Console {
     _event: OwnedHandle,
 }
 
-fn main(startup: Startup<'static>) -> i32 {
-    let log = startup.queue("log").ok().map(LogClient::new);
-    let say = |severity, text: &str| {
-        if let Some(log) = log {
-            // A log that does not take it cannot be told.
-            let _ = log.write(severity, text);
-        }
-    };
-    match Console::open(&startup, say) {
-        Ok((mut console, queue)) => {
-            console.step();
-            match server::serve(queue, &mut console) {
-                Ok(()) => 0,
-                Err(error) => {
-                    say(Severity::Error, &format!("cannot receive from queue:console: {error}"));
-                    1
-                }
-            }
-        }
-        Err(problem) => {
-            say(Severity::Error, &problem);
-            1
-        }
-    }
+fn main(startup: Startup<'static>) -> Result<(), String> {
+    let (mut console, queue) = Console::open(&startup)?;
+    console.step();
+    server::serve(queue, &mut console).map_err(|error| format!("cannot receive from queue:console: {error}"))
 }
 
 impl Console {
-    fn open(startup: &Startup<'static>, say: impl Fn(Severity, &str)) -> Result<(Console, Queue), String> {
+    fn open(startup: &Startup<'static>) -> Result<(Console, Queue), String> {
         let missing = |missing| format!("{missing}; system.toml or the supervisor must give it");
         let refused = |what: &'static str| move |error: SysError| format!("cannot {what}: {error}");
         let queue = startup.queue("queue:console").map_err(missing)?;
         let exec = startup.env("exec").is_some();
         let first = startup.env("ports").and_then(parse_port).unwrap_or(COM1);
         let ports = Ports::open(startup.ports("ports").map_err(missing)?, first).map_err(refused("open its ports"))?;
-        let cells = lasting_memory(startup, &say)?;
+        let cells = lasting_memory(startup)?;
         let opened = Terminal::open(Mapped(cells), exec);
         let (terminal, recovered) = opened
             .ok_or_else(|| format!("its persistent memory is smaller than {} KiB", vault::SIZE.div_ceil(1024)))?;
@@ -111,7 +91,7 @@ impl Console {
         event.event().bind(queue, INTERRUPT).map_err(refused("bind its event"))?;
         irq.bind(event.event(), 1).map_err(refused("bind its interrupt"))?;
         if recovered {
-            say(Severity::Info, "goes on with what its predecessor left");
+            log!(Info, "goes on with what its predecessor left");
         }
         let clients = Clients::default();
         Ok((Console { queue, exec, terminal, clients, uart, irq, _event: event }, queue))
@@ -149,11 +129,11 @@ impl Console {
 }
 
 /// The memory that the console's state lies in.
-fn lasting_memory(startup: &Startup<'static>, say: &impl Fn(Severity, &str)) -> Result<&'static mut [u8], String> {
+fn lasting_memory(startup: &Startup<'static>) -> Result<&'static mut [u8], String> {
     let mapped = match startup.memory("persistent") {
         Ok(memory) => memory.map(true),
         Err(_) => {
-            say(Severity::Warning, "has no persistent memory: what it holds is lost when it restarts");
+            log!(Warning, "has no persistent memory: what it holds is lost when it restarts");
             let account = startup.account().map_err(|missing| format!("{missing}"))?;
             let made = account.create_memory(vault::SIZE.div_ceil(4096) as u64);
             made.and_then(|memory| Memory::new(memory.leak()).map(true))

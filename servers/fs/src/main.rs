@@ -21,11 +21,7 @@ use alloc::{
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use fs::{FileStore, Fs, badge::INODES, remote::RemoteDisk, server::Server};
-use libipc::{
-    Startup,
-    proto::log::{LogClient, Severity},
-    server, sys,
-};
+use libipc::{Startup, server, sys};
 
 libipc::entry!(main);
 
@@ -39,16 +35,7 @@ fn calendar() -> u64 {
     BOOT.load(Ordering::Relaxed) + sys::clock()
 }
 
-fn main(startup: Startup<'static>) -> i32 {
-    let Err(problem) = run(&startup) else { return 0 };
-    if let Ok(log) = startup.queue("log") {
-        // Where the log does not take it, there is nobody to tell.
-        let _ = LogClient::new(log).write(Severity::Error, &problem);
-    }
-    1
-}
-
-fn run(startup: &Startup<'static>) -> Result<(), String> {
+fn main(startup: Startup<'static>) -> Result<(), String> {
     let queue = startup.queue("queue:fs").map_err(|missing| missing.to_string())?;
     let block = startup.queue("block").map_err(|missing| missing.to_string())?;
     let memory = startup.memory("persistent").map_err(|missing| missing.to_string())?;

@@ -13,7 +13,6 @@ use alloc::{
 };
 use libipc::{
     Queue, Startup, SysError,
-    proto::log::{LogClient, Severity},
     registers::Registers,
     server,
     sys::{self, Received},
@@ -22,16 +21,7 @@ use pipe::{pipes::Pipes, server::Server};
 
 libipc::entry!(main);
 
-fn main(startup: Startup<'static>) -> i32 {
-    let Err(problem) = run(&startup) else { return 0 };
-    if let Ok(log) = startup.queue("log") {
-        // Where the log does not take it, there is nobody to tell.
-        let _ = LogClient::new(log).write(Severity::Error, &problem);
-    }
-    1
-}
-
-fn run(startup: &Startup<'static>) -> Result<(), String> {
+fn main(startup: Startup<'static>) -> Result<(), String> {
     let queue = startup.queue("queue:pipe").map_err(|missing| missing.to_string())?;
     let memory = startup.memory("persistent").map_err(|missing| missing.to_string())?;
     let words = Registers::map(memory).map_err(|error| format!("cannot map its records: {error}"))?;

@@ -6,22 +6,11 @@
 extern crate alloc;
 
 use alloc::{format, string::String};
-use libipc::{
-    Startup,
-    proto::log::{LogClient, Severity},
-};
+use libipc::Startup;
 use session::session::Session;
 
 libipc::entry!(main);
 
-fn main(startup: Startup<'static>) -> i32 {
-    let problem: String = match Session::open(&startup) {
-        Ok(mut session) => format!("cannot receive: {}", session.run()),
-        Err(problem) => problem,
-    };
-    if let Ok(log) = startup.queue("log") {
-        // Where the log does not take it, there is nobody to tell.
-        let _ = LogClient::new(log).write(Severity::Error, &problem);
-    }
-    1
+fn main(startup: Startup<'static>) -> Result<(), String> {
+    Err(format!("cannot receive: {}", Session::open(&startup)?.run()))
 }

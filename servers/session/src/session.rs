@@ -17,10 +17,8 @@ use init::supervisor::notice;
 use libipc::{
     Dir, OwnedHandle, Queue, Startup,
     error::Refusal,
-    proto::{
-        log::{LogClient, Severity},
-        pipe::PipeClient,
-    },
+    log,
+    proto::pipe::PipeClient,
     spawn::{Child, shell_status},
     sys, wire,
 };
@@ -37,7 +35,6 @@ pub struct Session {
     queue: Queue,
     init: Queue,
     fs: Queue,
-    log: Option<LogClient>,
     console: Console,
     means: Means,
     /// Keeps the end event.
@@ -85,7 +82,6 @@ impl Session {
             queue,
             init,
             fs: startup.queue("fs").map_err(missing)?,
-            log: startup.queue("log").ok().map(LogClient::new),
             console,
             means,
             _end: end,
@@ -158,7 +154,7 @@ impl Session {
             Err(trouble) => {
                 let text = trouble.to_string();
                 if text != self.trouble {
-                    self.write_log(&text);
+                    log!(Error, "{text}");
                     self.console.say(&text);
                     self.trouble = text;
                 }
@@ -206,14 +202,14 @@ impl Session {
         let root = self.root.take().or_else(|| shell::mount(self.fs).ok());
         if let Some(Err(error)) = root.map(|root| Dir::new(root.queue()).rest()) {
             let text = format!("not everything is on the disk: {error}");
-            self.write_log(&text);
+            log!(Error, "{text}");
             self.console.say(&text);
             status = if status == 0 { NO_SHELL } else { status };
         }
         if self.command.is_some()
             && let Err(text) = self.console.report(status)
         {
-            self.write_log(&text);
+            log!(Error, "{text}");
         }
         self.leave(how);
     }
@@ -228,14 +224,7 @@ impl Session {
     fn tell_init(&self, what: u16, word: u64) {
         let message = Message { tag: Tag::new(notice::PROTOCOL, what), words: [word, 0, 0, 0, 0, 0, 0, 0] };
         if let Err(error) = sys::post(self.init.handle(), message) {
-            self.write_log(&format!("cannot tell the supervisor: {error}"));
-        }
-    }
-
-    fn write_log(&self, text: &str) {
-        if let Some(log) = self.log {
-            // Where the log does not take it, there is nobody to tell.
-            let _ = log.write(Severity::Error, text);
+            log!(Error, "cannot tell the supervisor: {error}");
         }
     }
 }
