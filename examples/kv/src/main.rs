@@ -1,4 +1,4 @@
-//! The store as a program.
+//! The server as a program: joins the library to what `init` hands it.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]

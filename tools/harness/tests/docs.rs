@@ -2,10 +2,15 @@
 //!
 //! A block ```` ```console,guest ```` in README.md or docs/ is typed into one session, command by command. What the block
 //! shows must come, but that a word with a digit in it (a number, an address, a time, a sum) stands for any other, and
-//! that columns may be wider. Of a block ```` ```console,guest-run ```` the commands must end with status 0.
+//! that columns may be wider. Of a block ```` ```console,guest-run ```` the commands must end with status 0. Commands in
+//! blocks ```` ```sh ```` are run on the host.
 
-use harness::{Result, System, description, workspace};
-use std::{fs, path::PathBuf};
+use harness::{Disk, Images, Result, System, description, system::SCRATCH, workspace};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 const PROMPT: &str = "tessera:/$ ";
 
@@ -91,13 +96,141 @@ fn the_server_that_is_shown_is_the_one_that_is_compiled() -> Result<()> {
     let readme = fs::read_to_string(root.join("README.md"))?;
     let shown = blocks(&readme, "rust");
     assert!(shown.iter().any(|block| example.contains(block.trim())), "README.md shows another counter");
-    let page = fs::read_to_string(root.join("docs/src/first-server.md"))?;
-    let start = example.find("struct Counter").expect("the example has a state");
-    let end = example.find("#[cfg(target_os").filter(|end| *end > start).expect("the example has an entry");
-    assert!(page.contains(example[start..end].trim()), "docs/src/first-server.md shows another counter");
-    let main = example.rfind("fn start").expect("the example starts somewhere");
-    let body = example[main..].split("\n}\n").next().expect("a function has a body");
-    assert!(page.contains(body), "docs/src/first-server.md starts its counter in another way");
+    Ok(())
+}
+
+/// The files of an example as they are called in the server that a page makes of it.
+fn renamed(files: &[&str], names: &[(&str, &str)]) -> Result<Vec<(String, String)>> {
+    let rename = |text: &str| names.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+    files.iter().map(|file| Ok((rename(file), rename(&fs::read_to_string(workspace::root().join(file))?)))).collect()
+}
+
+#[test]
+fn the_first_server_is_shown_as_new_server_makes_it() -> Result<()> {
+    let page = fs::read_to_string(workspace::root().join("docs/src/first-server.md"))?;
+    let names = [("nameless", "ledger"), ("Nameless", "Ledger"), ("examples/", "servers/"), ("65000", "1027")];
+    let files = ["Cargo.toml", "src/lib.rs", "src/main.rs", "src/tests.rs", "src/bin/nameless-client.rs"];
+    let files = files.map(|file| format!("examples/nameless/{file}"));
+    let mut files: Vec<&str> = files.iter().map(String::as_str).collect();
+    files.extend(["tools/harness/tests/nameless.rs", "examples/system.toml"]);
+    let files = renamed(&files, &names)?;
+    for (file, _) in &files {
+        assert!(page.contains(&format!("\nmade   {file}\n")), "{file} is made, and the page does not say so");
+    }
+    let shown = blocks(&page, "rust");
+    assert!(shown.len() >= 6);
+    for block in shown {
+        let found = files.iter().any(|(_, text)| text.contains(block.trim()));
+        assert!(found, "docs/src/first-server.md shows what new-server does not make:\n{block}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_store_of_the_tutorial_is_the_one_that_is_built_and_all_of_it_is_shown() -> Result<()> {
+    let page = fs::read_to_string(workspace::root().join("docs/src/kv-tutorial.md"))?;
+    let names = [
+        ("kv::", "store::"),
+        ("\"kv\"", "\"store\""),
+        ("\"kv ", "\"store "),
+        ("`kv`", "`store`"),
+        ("queue:kv", "queue:store"),
+        ("kv-client", "store-client"),
+        ("kv@", "store@"),
+        ("kill kv", "kill store"),
+        ("fn kv_", "fn store_"),
+        (".system(\"examples/system.toml\")", ""),
+    ];
+    let files = ["src/lib.rs", "src/entries.rs", "src/main.rs", "src/bin/kv-client.rs", "src/tests.rs"];
+    let files = files.map(|file| format!("examples/kv/{file}"));
+    let mut files: Vec<&str> = files.iter().map(String::as_str).collect();
+    files.push("tools/harness/tests/kv.rs");
+    let files = renamed(&files, &names)?;
+    let shown = blocks(&page, "rust");
+    for block in &shown {
+        let found = files.iter().any(|(_, text)| text.contains(block.trim()));
+        assert!(found, "docs/src/kv-tutorial.md shows what is not in examples/kv:\n{block}");
+    }
+    let typed: Vec<&str> = shown.iter().flat_map(|block| block.lines()).collect();
+    for (file, text) in files.iter().filter(|(file, _)| !file.ends_with("tests.rs")) {
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let lacking: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !typed.contains(line)).collect();
+        assert!(lacking.is_empty(), "docs/src/kv-tutorial.md does not show all of {file}:\n{}", lacking.join("\n"));
+    }
+    Ok(())
+}
+
+/// Commands for the host that another test runs, or that stand for the tests themselves.
+const ELSEWHERE: [(&str, &str); 14] = [
+    ("./scripts/run.sh", "boots to a prompt for a person, as the tests in boot.rs do"),
+    ("./scripts/test.sh", "the tests"),
+    ("./scripts/test.sh copy", "some of the tests"),
+    ("./scripts/test.sh ledger", "the test in nameless.rs"),
+    ("./scripts/test.sh store", "the test in kv.rs"),
+    ("cargo xtask test --host", "some of the tests"),
+    ("cargo xtask test --qemu", "some of the tests"),
+    ("cargo xtask check", "what a person does before a commit; it may take minutes"),
+    ("cargo xtask new-server ledger", "tests of xtask, in a copy of the repository"),
+    ("cargo xtask new-server store", "tests of xtask, in a copy of the repository"),
+    ("cargo test -p ledger", "tests of the package nameless"),
+    ("cargo test -p store", "tests of the package kv"),
+    ("cargo xtask bench", "all rows; the next line runs two"),
+    ("cargo xtask sweep --service fs --kind before-reply --every 50", "a shorter one is in sweep.rs"),
+];
+
+/// The commands for the host in a page, without the remarks behind them.
+fn host_commands(text: &str) -> impl Iterator<Item = &str> {
+    let lines = blocks(text, "sh").into_iter().flat_map(str::lines);
+    lines.map(|line| line.split(" # ").next().unwrap_or(line).trim()).filter(|line| !line.is_empty())
+}
+
+/// A command as a test runs it: on files that go away, and with the examples in the place of what the book makes of them.
+fn tried(command: &str, scratch: &Path) -> String {
+    let disk = format!("./scripts/run.sh --disk {}/disk.img", scratch.display());
+    let files = [("my.img", "my.img"), ("copy.md", "copy.md")];
+    let command = files.iter().fold(command.to_owned(), |command, (name, file)| {
+        command.replace(name, &format!("{}/{file}", scratch.display()))
+    });
+    match ["ledger", "store"].iter().any(|made| command.contains(made)) {
+        _ if command.contains("--disk") => command,
+        false => command.replace("./scripts/run.sh", &disk),
+        true => command
+            .replace("./scripts/run.sh", "./scripts/run.sh --system examples/system.toml")
+            .replace("ledger", "nameless")
+            .replace("store-client", "kv-client")
+            .replace("kill store", "kill kv"),
+    }
+}
+
+#[test]
+fn commands_for_the_host_in_the_documentation_work() -> Result<()> {
+    let scratch = tempfile::tempdir()?;
+    Disk::create(scratch.path().join("disk.img"), SCRATCH, &Images::get()?.programs)?;
+    let (mut wrong, mut ran) = (Vec::new(), 0);
+    for (page, _, text) in pages()? {
+        for command in host_commands(&text).filter(|command| ELSEWHERE.iter().all(|(other, _)| other != command)) {
+            let mut shell = Command::new("sh");
+            shell.current_dir(workspace::root()).args(["-c", &tried(command, scratch.path())]).stdin(Stdio::null());
+            let output = shell.output()?;
+            ran += 1;
+            let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            if !output.status.success() {
+                wrong.push(format!("{page}: {command}\nended with {}\n{}", output.status, told.concat()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {ran} commands do not work:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(ran >= 12, "only {ran} commands were found");
+    Ok(())
+}
+
+#[test]
+fn every_command_that_is_said_to_be_run_elsewhere_is_in_the_documentation() -> Result<()> {
+    let pages = pages()?;
+    for (command, _) in ELSEWHERE {
+        let known = pages.iter().any(|(_, _, text)| host_commands(text).any(|shown| shown == command));
+        assert!(known, "`{command}` is in no page");
+    }
     Ok(())
 }
 

@@ -14,19 +14,6 @@ fn restarts(list: &str, service: &str) -> u32 {
 }
 
 #[test]
-fn kv_keeps_what_it_acknowledged_and_deletes_once_while_it_is_killed_around_its_answers() -> Result<()> {
-    let kills = "kv@message:1,kv@before-reply:+1,kv@after-reply:+1,kv@before-reply:+1,kv@message:+1";
-    let mut system = examples(kills).boot()?;
-    system.run("kv-client put tile small && kv-client put token round && kv-client put tile large")?.success()?;
-    assert_eq!(system.run("kv-client get tile")?.success()?.text(), "large\n");
-    assert_eq!(system.run("kv-client delete token")?.success()?.text(), "");
-    assert_eq!(system.run("kv-client delete token")?.expect_status(1)?.text(), "kv-client: no such key\n");
-    assert_eq!(system.run("svc kill kv; kv-client list")?.success()?.text(), "tile\n");
-    assert_eq!(restarts(&system.run("svc list")?.success()?.text(), "kv"), 6);
-    system.poweroff()
-}
-
-#[test]
 fn ramdisk_holds_what_the_client_of_any_disk_wrote_while_it_is_killed() -> Result<()> {
     let kills = "ramdisk@before-reply:3,ramdisk@after-reply:+6,ramdisk@message:+5,ramdisk@entry:+40";
     let mut system = examples(kills).boot()?;
