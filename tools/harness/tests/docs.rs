@@ -108,7 +108,13 @@ fn renamed(files: &[&str], names: &[(&str, &str)]) -> Result<Vec<(String, String
 #[test]
 fn the_first_server_is_shown_as_new_server_makes_it() -> Result<()> {
     let page = fs::read_to_string(workspace::root().join("docs/src/first-server.md"))?;
-    let names = [("nameless", "ledger"), ("Nameless", "Ledger"), ("examples/", "servers/"), ("65000", "1027")];
+    let names = [
+        (".system(\"examples/system.toml\")", ""),
+        ("nameless", "ledger"),
+        ("Nameless", "Ledger"),
+        ("examples/", "servers/"),
+        ("65000", "1027"),
+    ];
     let files = ["Cargo.toml", "src/lib.rs", "src/main.rs", "src/tests.rs", "src/bin/nameless-client.rs"];
     let files = files.map(|file| format!("examples/nameless/{file}"));
     let mut files: Vec<&str> = files.iter().map(String::as_str).collect();
@@ -123,6 +129,9 @@ fn the_first_server_is_shown_as_new_server_makes_it() -> Result<()> {
         let found = files.iter().any(|(_, text)| text.contains(block.trim()));
         assert!(found, "docs/src/first-server.md shows what new-server does not make:\n{block}");
     }
+    let page = fs::read_to_string(workspace::root().join("docs/src/testing.md"))?;
+    let test = files.iter().find(|(file, _)| file.starts_with("tools/")).map(|(_, text)| text.trim());
+    assert!(test.is_some_and(|test| page.contains(test)), "docs/src/testing.md shows another test of the ledger");
     Ok(())
 }
 
@@ -161,7 +170,7 @@ fn the_store_of_the_tutorial_is_the_one_that_is_built_and_all_of_it_is_shown() -
 }
 
 /// Commands for the host that another test runs, or that stand for the tests themselves.
-const ELSEWHERE: [(&str, &str); 14] = [
+const ELSEWHERE: [(&str, &str); 19] = [
     ("./scripts/run.sh", "boots to a prompt for a person, as the tests in boot.rs do"),
     ("./scripts/test.sh", "the tests"),
     ("./scripts/test.sh copy", "some of the tests"),
@@ -174,7 +183,12 @@ const ELSEWHERE: [(&str, &str); 14] = [
     ("cargo xtask new-server store", "tests of xtask, in a copy of the repository"),
     ("cargo test -p ledger", "tests of the package nameless"),
     ("cargo test -p store", "tests of the package kv"),
-    ("cargo xtask bench", "all rows; the next line runs two"),
+    ("cargo xtask run --iso bios", "boots to a prompt for a person; the tests in iso.rs boot it too"),
+    ("cargo xtask run --iso uefi", "boots to a prompt for a person; the tests in iso.rs boot it too"),
+    ("cargo xtask bench", "the tests in bench.rs run all rows"),
+    ("cargo xtask bench --json", "the tests in bench.rs run all rows"),
+    ("cargo xtask bench --check", "the tests in bench.rs do it"),
+    ("cargo xtask bench --update", "changes a file of the repository"),
     ("cargo xtask sweep --service fs --kind before-reply --every 50", "a shorter one is in sweep.rs"),
 ];
 
@@ -186,14 +200,15 @@ fn host_commands(text: &str) -> impl Iterator<Item = &str> {
 
 /// A command as a test runs it: on files that go away, and with the examples in the place of what the book makes of them.
 fn tried(command: &str, scratch: &Path) -> String {
-    let disk = format!("./scripts/run.sh --disk {}/disk.img", scratch.display());
-    let files = [("my.img", "my.img"), ("copy.md", "copy.md")];
-    let command = files.iter().fold(command.to_owned(), |command, (name, file)| {
-        command.replace(name, &format!("{}/{file}", scratch.display()))
-    });
+    let disk = format!(" --disk {}/disk.img", scratch.display());
+    let command = ["my.img", "my.iso", "copy.md"]
+        .iter()
+        .fold(command.to_owned(), |command, file| command.replace(file, &format!("{}/{file}", scratch.display())));
     match ["ledger", "store"].iter().any(|made| command.contains(made)) {
         _ if command.contains("--disk") => command,
-        false => command.replace("./scripts/run.sh", &disk),
+        false => ["./scripts/run.sh", "cargo xtask run"]
+            .iter()
+            .fold(command, |command, run| command.replace(run, &format!("{run}{disk}"))),
         true => command
             .replace("./scripts/run.sh", "./scripts/run.sh --system examples/system.toml")
             .replace("ledger", "nameless")
