@@ -429,6 +429,9 @@ impl<M: Machine> Kernel<M> {
             table.own -= 1
         }
         let kind = Kind::from_raw((kind & !MAPPING).into()).expect("the slot was occupied");
+        if kind == Kind::Irq {
+            self.irq_capability_gone(Ref::from_raw(object).expect("invariant 1: the object is alive"), slot);
+        }
         if *self.roots(kind, object) == 0 {
             self.unreferenced(kind, object);
         }
@@ -464,6 +467,10 @@ impl<M: Machine> Kernel<M> {
                 return false;
             }
             self.delete(child, budget);
+        }
+        let Slot { kind, object, .. } = self.slots[slot];
+        if kind == Kind::Irq as u8 {
+            self.irq_capability_gone(Ref::from_raw(object).expect("invariant 1: the object is alive"), slot);
         }
         true
     }

@@ -3,12 +3,15 @@
 //! Invariants:
 //! 1. A handler slot has at most one Irq object, and an I/O APIC line too.
 //! 2. A line is unmasked only while its object is bound and no delivery awaits its acknowledgement.
+//! 3. A bound interrupt names the capability that bound it, and the binding ends with that capability, however it goes:
+//!    closed, revoked, or with its process. So whoever can revoke an interrupt can silence it.
 
 use crate::account::Account;
+use crate::cap::Cap;
 use crate::event::Event;
 use crate::kernel::Kernel;
 use crate::machine::{IrqLine, MAX_IRQS, Machine};
-use crate::mm::{FrameKind, Object, Ref};
+use crate::mm::{FrameKind, Object, Ref, SlotRef};
 use abi::SysError;
 
 /// One interrupt.
@@ -22,6 +25,8 @@ pub struct Irq {
     pub event: Option<Ref<Event>>,
     /// With which bits.
     pub bits: u64,
+    /// The capability that bound it.
+    pub(crate) bound_by: Option<SlotRef>,
     /// The account that pays.
     pub account: Option<Ref<Account>>,
     /// First capability to it.
@@ -60,10 +65,11 @@ impl<M: Machine> Kernel<M> {
         Ok(irq)
     }
 
-    /// Binds an interrupt to an event and unmasks it.
-    pub(crate) fn bind_irq(&mut self, irq: Ref<Irq>, event: Ref<Event>, bits: u64) {
-        self.irqs[irq].event = Some(event);
-        self.irqs[irq].bits = bits;
+    /// Binds the interrupt behind `cap` to an event, in place of any binding before, and unmasks it.
+    pub(crate) fn bind_irq(&mut self, cap: Cap, event: Ref<Event>, bits: u64) {
+        let irq = cap.of();
+        let entry = &mut self.irqs[irq];
+        (entry.event, entry.bits, entry.bound_by) = (Some(event), bits, Some(cap.slot));
         self.unmask(irq);
     }
 
@@ -79,7 +85,15 @@ impl<M: Machine> Kernel<M> {
         if let Some(gsi) = self.irqs[irq].gsi {
             self.machine.mask_line(gsi);
         }
-        self.irqs[irq].event = None;
+        let entry = &mut self.irqs[irq];
+        (entry.event, entry.bound_by) = (None, None);
+    }
+
+    /// A capability to an interrupt is going: with it goes the binding that it made.
+    pub(crate) fn irq_capability_gone(&mut self, irq: Ref<Irq>, slot: SlotRef) {
+        if self.irqs[irq].bound_by == Some(slot) {
+            self.unbind_irq(irq);
+        }
     }
 
     /// An interrupt arrived: masks its line until it is acknowledged, and signals its event.

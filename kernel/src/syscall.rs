@@ -290,7 +290,7 @@ impl<M: Machine> Kernel<M> {
             }
             Sysno::IrqBind => {
                 let event = second(self, Kind::Event, Rights::SIGNAL)?;
-                self.bind_irq(cap(self, Kind::Irq, Rights::USE)?.of(), event.of(), r.words[0]);
+                self.bind_irq(cap(self, Kind::Irq, Rights::USE)?, event.of(), r.words[0]);
                 Ok(Next::Same)
             }
             Sysno::IrqAck => {

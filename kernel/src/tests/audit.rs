@@ -103,6 +103,10 @@ fn walk(k: &mut K) -> Living {
         take!(events, Kind::Event, account);
         for irq in list_of(&mut k.irqs, &s.irqs, "irqs", &mut l) {
             assert_eq!(k.irq_table[k.irqs[irq].slot as usize], Some(irq), "irq invariant 1");
+            let crate::irq::Irq { event, bound_by, .. } = k.irqs[irq];
+            assert_eq!(event.is_some(), bound_by.is_some(), "irq invariant 3");
+            let binder = bound_by.map(|slot| (k.slots[slot].kind, k.slots[slot].object));
+            assert!(binder.is_none_or(|named| named == (Kind::Irq as u8, irq.raw())), "irq invariant 3: {binder:?}");
             l.named.insert((Kind::Irq as u8, irq.raw()));
         }
         for ports in list_of(&mut k.ports, &s.ports, "ports", &mut l) {

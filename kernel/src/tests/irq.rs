@@ -102,6 +102,90 @@ fn an_interrupt_whose_event_or_object_is_gone_is_heard_by_nobody() {
     w.audit();
 }
 
+/// A line that a driver has bound through a capability derived twice from init's, and what to take from init.
+struct Bound {
+    irq: Handle,
+    middle: Handle,
+    event: Handle,
+    driver: Actor,
+    own: Handle,
+}
+
+fn bound(w: &mut World) -> Bound {
+    let (irq, event, driver) = (line(w, 5, 0).unwrap(), w.event(), w.actor(60));
+    let middle = w.get(w.init, sys(Sysno::Duplicate).on(irq).words(&[u64::MAX]));
+    let own = w.grant(driver, middle, Rights::USE, 0);
+    let signal = w.grant(driver, event, Rights::SIGNAL, 0);
+    w.make(driver, sys(Sysno::IrqBind).on(own).with(signal).words(&[1])).unwrap();
+    assert!(!w.k.machine.lines[&5].masked);
+    Bound { irq, middle, event, driver, own }
+}
+
+/// The line is masked, an interrupt that comes all the same is heard by nobody, and only a new binding unmasks it.
+fn assert_unbound(w: &mut World, b: &Bound) {
+    w.audit();
+    let slot = w.k.machine.lines[&5].slot;
+    assert!(w.k.machine.lines[&5].masked);
+    w.interrupt(slot);
+    w.make(w.init, sys(Sysno::IrqAck).on(b.irq)).unwrap();
+    assert!(w.k.machine.lines[&5].masked);
+    let past = sys(Sysno::EventWait).on(b.event).words(&[u64::MAX]).flags(CallFlags::DEADLINE);
+    w.set_deadline(w.init, 0);
+    assert_eq!(w.make(w.init, past), Err(SysError::TimedOut));
+    w.make(w.init, sys(Sysno::IrqBind).on(b.irq).with(b.event).words(&[1])).unwrap();
+    assert!(!w.k.machine.lines[&5].masked);
+    w.audit();
+}
+
+#[test]
+fn a_revocation_ends_the_bindings_made_through_the_revoked_and_through_the_revoking_capability() {
+    let mut w = World::new();
+    let b = bound(&mut w);
+    w.make(w.init, sys(Sysno::Revoke).on(b.middle)).unwrap();
+    assert_eq!(w.make(b.driver, sys(Sysno::IrqAck).on(b.own)), Err(SysError::BadHandle));
+    assert_unbound(&mut w, &b);
+    w.make(w.init, sys(Sysno::Revoke).on(b.irq)).unwrap();
+    assert_unbound(&mut w, &b);
+}
+
+#[test]
+fn a_binding_ends_with_the_capability_that_made_it_and_with_no_other() {
+    let mut w = World::new();
+    let b = bound(&mut w);
+    w.make(w.init, sys(Sysno::Close).on(b.middle)).unwrap();
+    assert!(!w.k.machine.lines[&5].masked, "its parent was closed, not revoked");
+    let beside = w.get(w.init, sys(Sysno::Duplicate).on(b.irq).words(&[u64::MAX]));
+    w.make(w.init, sys(Sysno::Revoke).on(beside)).unwrap();
+    assert!(!w.k.machine.lines[&5].masked);
+    w.make(b.driver, sys(Sysno::Close).on(b.own)).unwrap();
+    assert_unbound(&mut w, &b);
+}
+
+#[test]
+fn a_binding_that_was_moved_does_not_end_with_the_capability_that_made_it_before() {
+    let mut w = World::new();
+    let b = bound(&mut w);
+    w.make(w.init, sys(Sysno::IrqBind).on(b.irq).with(b.event).words(&[2])).unwrap();
+    w.make(w.init, sys(Sysno::Revoke).on(b.middle)).unwrap();
+    assert!(!w.k.machine.lines[&5].masked, "the binding was no longer the driver's");
+    w.audit();
+}
+
+#[test]
+fn a_binding_ends_with_the_process_that_made_it() {
+    for reset in [true, false] {
+        let mut w = World::new();
+        let b = bound(&mut w);
+        let end = if reset { Sysno::ProcessReset } else { Sysno::ProcessKill };
+        // What is granted stays over a reset, what was derived from it by the driver itself does not.
+        let derived = w.get(b.driver, sys(Sysno::Duplicate).on(b.own).words(&[u64::MAX]));
+        let signal = w.get(w.init, sys(Sysno::ProcessGrant).on(b.driver.handle).with(b.event).words(&[u64::MAX]));
+        w.make(b.driver, sys(Sysno::IrqBind).on(derived).with(signal).words(&[1])).unwrap();
+        w.make(w.init, sys(end).on(b.driver.handle)).unwrap();
+        assert_unbound(&mut w, &b);
+    }
+}
+
 #[test]
 fn ports_are_open_to_the_process_they_were_opened_for_and_while_it_runs() {
     let mut w = World::new();

@@ -98,10 +98,11 @@ system_calls! {
     /// queue with `MINT`, badge `w1`. Returns `w0` = handle. Errors: `MissingRights` (badge without `MINT`),
     /// `NoMemory`, `LimitReached`.
     Duplicate = 24,
-    /// Gives up capability `rdi`. What was derived from it stays and counts as derived from its parent.
+    /// Gives up capability `rdi`. What was derived from it stays and counts as derived from its parent; an interrupt that
+    /// was bound through it is bound no more.
     Close = 25,
     /// Removes every capability derived from `rdi`, in every process and in messages not yet answered, and every mapping
-    /// that was made through `rdi` or through one of those. `rdi` stays.
+    /// and every binding of an interrupt that was made through `rdi` or through one of those. `rdi` stays.
     Revoke = 26,
     /// Describes capability `rdi`. Returns `w0` = [`crate::Kind`], `w1` = [`crate::Rights`], `w2` = badge, `w3` = size
     /// (Memory: pages; IoPorts: count; else 0).
@@ -207,7 +208,8 @@ system_calls! {
     /// handle, and for MSI `w1` = message address, `w2` = message data. Errors: `BadArgument`, `AddressInUse` (the line
     /// has an object), `LimitReached`, `NoMemory`.
     IrqCreate = 76,
-    /// Binds interrupt `rdi` to event `rsi` (`SIGNAL`), bits `w0`, and unmasks it. Needs `USE`. Binding again moves it.
+    /// Binds interrupt `rdi` to event `rsi` (`SIGNAL`), bits `w0`, and unmasks it. Needs `USE`. Binding again moves it. The
+    /// binding ends, and the line is masked, when capability `rdi` is closed or revoked, and when the event goes.
     IrqBind = 77,
     /// Unmasks interrupt `rdi` after it was delivered. Needs `USE`.
     IrqAck = 78,

@@ -23,7 +23,8 @@ fn run(program: &mut Program, given: &Given<'_>) -> Result<(), Stop> {
     match given.operands[..] {
         ["list"] => list(program),
         ["kill", name] => program.supervisor()?.kill(name).map_err(|error| about(name, error)),
-        ["restart", name] => program.supervisor()?.restart(name).map_err(|error| about(name, error)),
+        ["restart", name] => restart(program, name, "1"),
+        ["restart", name, times] => restart(program, name, times),
         ["report", name] => report(program, name),
         ["upgrade", name, file] => upgrade(program, name, file),
         ["log"] => log(program, ""),
@@ -34,7 +35,7 @@ fn run(program: &mut Program, given: &Given<'_>) -> Result<(), Stop> {
         ["kill" | "restart" | "report" | "upgrade"] => Err(Stop::usage("the name of a service is missing".into())),
         ["list" | "audit", extra] => Err(Stop::usage(format!("extra operand '{extra}'"))),
         ["upgrade", _] => Err(Stop::usage("the file of the new image is missing".into())),
-        ["list" | "audit" | "kill" | "restart" | "report" | "log" | "caps", _, extra, ..] => {
+        ["list" | "audit" | "kill" | "report" | "log" | "caps", _, extra, ..] => {
             Err(Stop::usage(format!("extra operand '{extra}'")))
         }
         [other, ..] => Err(Stop::usage(format!("unknown command '{other}'"))),
@@ -44,6 +45,18 @@ fn run(program: &mut Program, given: &Given<'_>) -> Result<(), Stop> {
 
 fn about(name: &str, error: SvcError) -> Stop {
     Stop::Failed(format!("{name}: {error}"))
+}
+
+/// Restarts a service, so many times in a row.
+fn restart(program: &mut Program, name: &str, times: &str) -> Result<(), Stop> {
+    let count = units::parse_count(times).ok_or_else(|| Stop::usage(format!("'{times}' is not a count")))?;
+    for done in 0..count {
+        program.supervisor()?.restart(name).map_err(|error| match done {
+            0 => about(name, error),
+            _ => Stop::Failed(format!("{name}: after {done} restarts: {error}")),
+        })?;
+    }
+    Ok(())
 }
 
 fn list(program: &mut Program) -> Result<(), Stop> {
