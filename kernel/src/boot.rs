@@ -10,6 +10,7 @@ use crate::first::FirstProgram;
 use crate::ipc::CallIds;
 use crate::kernel::Kernel;
 use crate::killpoint::KillPoints;
+use crate::latency::Latency;
 use crate::machine::{BootInfo, Clock, Machine};
 use crate::memory::{Backing, Memory};
 use crate::mm::{DirectMap, Frame, Mm, Numbers, Object, Pool, Ref, Slots};
@@ -81,10 +82,10 @@ pub fn find_member(archive: &impl Fn(u64) -> [u8; 512], length: u64, name: &str)
 impl<M: Machine> Kernel<M> {
     /// The kernel on this machine, with the first program ready to run.
     pub fn new(machine: M, boot: &BootInfo, direct: DirectMap) -> Result<Kernel<M>, BootError> {
-        let kill_points =
-            KillPoints::parse(&boot.cmdline).map_err(|word| BootError::BadWord(word.chars().take(16).collect()))?;
-        let coverage =
-            Coverage::parse(&boot.cmdline).map_err(|word| BootError::BadWord(word.chars().take(16).collect()))?;
+        let bad = |word: &str| BootError::BadWord(word.chars().take(16).collect());
+        let kill_points = KillPoints::parse(&boot.cmdline).map_err(bad)?;
+        let latency = Latency::parse(&boot.cmdline).map_err(bad)?;
+        let coverage = Coverage::parse(&boot.cmdline).map_err(bad)?;
         let mut mm = Mm::new(direct, &boot.free, boot.archive).ok_or(BootError::NoRam)?;
         mm.open_window(boot.kernel_root).ok_or(BootError::NoRam)?;
         let mut accounts = Pool::new(&mm);
@@ -110,8 +111,10 @@ impl<M: Machine> Kernel<M> {
             left: None,
             ports_open: false,
             handoff_allowed: false,
+            watched: kill_points.is_on() || coverage.is_on() || latency.is_on(),
             kill_points,
             coverage,
+            latency,
             ready: Default::default(),
             changed: false,
             slice: Slice::new(),

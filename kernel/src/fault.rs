@@ -39,7 +39,7 @@ impl<M: Machine> Kernel<M> {
     /// The running thread raised an exception.
     pub fn exception(&mut self, exception: Exception) -> Resume {
         let Some(me) = self.current else { return self.start() };
-        if self.kill_points.is_on()
+        if self.watched
             && let Some(next) = self.entered(me, None)
         {
             return self.choose(next);

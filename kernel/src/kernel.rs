@@ -7,6 +7,7 @@ use crate::first::FirstProgram;
 use crate::ipc::CallIds;
 use crate::irq::{Irq, IrqTable};
 use crate::killpoint::KillPoints;
+use crate::latency::Latency;
 use crate::machine::{Clock, Context, MAX_IRQS, Machine, PhysRange};
 use crate::memory::Memory;
 use crate::mm::{Mm, Numbers, Pool, Ref, Slots, StaleEntry};
@@ -44,7 +45,8 @@ pub struct Kernel<M> {
     /// Whether that process has I/O ports open.
     pub(crate) ports_open: bool,
     /// Whether nothing stands in the way of a handoff: the reaper has no work, the sweep of patience is armed, no ports
-    /// are open, and no system call is looked at by kill points or coverage. [`Kernel::arm`] sets it, so it is right whenever a thread runs.
+    /// are open, and the kernel is not [watched](Self::watched). [`Kernel::arm`] sets it, so it is right whenever a thread
+    /// runs.
     pub(crate) handoff_allowed: bool,
     pub(crate) ready: PriorityQueue,
     /// Since the present system call began, a thread became ready or stopped, a priority changed, or the reaper got
@@ -66,8 +68,11 @@ pub struct Kernel<M> {
     pub(crate) kernel_root: u64,
     pub(crate) ram: Vec<PhysRange, 32>,
     pub(crate) info: MachineInfo,
+    /// Kill points, coverage or the measurement of latency are on: every entry is looked at, and there is no handoff.
+    pub(crate) watched: bool,
     pub(crate) kill_points: KillPoints,
     pub(crate) coverage: Coverage,
+    pub(crate) latency: Latency,
 }
 
 impl<M: Machine> Kernel<M> {

@@ -20,6 +20,7 @@
 //! 4. A word that is not understood stops the boot: a test never runs without its kill.
 
 use crate::kernel::Kernel;
+use crate::latency::Entry;
 use crate::machine::Machine;
 use crate::mm::Ref;
 use crate::process::Process;
@@ -186,11 +187,12 @@ impl KillPoints {
 }
 
 impl<M: Machine> Kernel<M> {
-    /// Counts an entry of the running thread into the kernel. `Some`: it goes no further, and this is what to choose.
+    /// Times and counts an entry of the running thread into the kernel, as far as that is on. `Some`: it goes no further, and this is what to choose.
     /// `raw`: `rax` of a system call.
     #[cold]
     pub(crate) fn entered(&mut self, me: Ref<Thread>, raw: Option<u64>) -> Option<Next> {
-        let process = Some(self.threads[me].process).filter(|p| self.may_strike(*p))?;
+        self.stretch_begins(raw.map_or(Entry::Exception, |raw| Entry::Syscall(raw as u8)));
+        let process = Some(self.threads[me].process).filter(|p| self.kill_points.on && self.may_strike(*p))?;
         let name = self.processes[process].name;
         if let Some(tally) = self.kill_points.tally(name) {
             tally.entries += 1;
@@ -260,8 +262,15 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// `process` opens I/O ports: if that is the first program, the machine is about to go down.
-    pub(crate) fn report_kill_points(&mut self, process: Ref<Process>) {
-        if !self.kill_points.report || self.first_process != Some(process) {
+    pub(crate) fn report_watched(&mut self, process: Ref<Process>) {
+        if self.first_process == Some(process) {
+            self.report_latency();
+            self.report_kill_points();
+        }
+    }
+
+    fn report_kill_points(&mut self) {
+        if !self.kill_points.report {
             return;
         }
         for tally in self.kill_points.tallies.clone() {

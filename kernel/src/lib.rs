@@ -22,6 +22,7 @@ pub mod ipc;
 pub mod irq;
 pub mod kernel;
 pub mod killpoint;
+pub mod latency;
 pub mod lease;
 pub mod machine;
 pub mod memory;

@@ -7,6 +7,7 @@
 //!    the next sweep of patience if there are callers. Otherwise it is off.
 
 use crate::kernel::Kernel;
+use crate::latency::Entry;
 use crate::machine::{Entered, Machine, Resume};
 use crate::mm::Ref;
 use crate::thread::{FOREVER, NEVER, Thread, Wait};
@@ -62,6 +63,11 @@ impl<M: Machine> Kernel<M> {
 
     /// Acts on `next`: the only place where the running thread changes.
     pub(crate) fn choose(&mut self, next: Next) -> Resume {
+        let resume = self.act_on(next);
+        self.stretch_ends(resume)
+    }
+
+    fn act_on(&mut self, next: Next) -> Resume {
         self.strike_due();
         match (next, self.current) {
             (Next::Same | Next::Restart, Some(current)) => {
@@ -165,6 +171,12 @@ impl<M: Machine> Kernel<M> {
 
     /// The timer fired, perhaps early.
     pub fn timer(&mut self) -> Resume {
+        self.stretch_begins(Entry::Timer);
+        let resume = self.serve_timer();
+        self.stretch_ends(resume)
+    }
+
+    fn serve_timer(&mut self) -> Resume {
         self.slice.armed = NEVER;
         let now = self.machine.ticks();
         // As many as a bounded stretch allows; the timer fires again at once for the rest.
@@ -187,8 +199,10 @@ impl<M: Machine> Kernel<M> {
 
     /// An interrupt arrived.
     pub fn irq(&mut self, line: crate::machine::IrqLine) -> Resume {
+        self.stretch_begins(Entry::Interrupt);
         self.raise(line);
-        self.resume()
+        let resume = self.resume();
+        self.stretch_ends(resume)
     }
 
     /// Goes on after the kernel did something that no thread asked for.
@@ -198,7 +212,9 @@ impl<M: Machine> Kernel<M> {
 
     /// Starts, or goes on after [`Resume::Again`].
     pub fn start(&mut self) -> Resume {
-        self.resume()
+        self.stretch_begins(Entry::Own);
+        let resume = self.resume();
+        self.stretch_ends(resume)
     }
 
     /// Ends the waits of callers that have been patient for long enough, 256 thread numbers at a time.

@@ -62,7 +62,7 @@ impl<M: Machine> Kernel<M> {
     pub fn syscall(&mut self) -> Resume {
         let Some(me) = self.current else { return self.start() };
         let raw = self.threads[me].context.registers.rax;
-        self.changed = self.kill_points.is_on();
+        self.changed = self.watched;
         if self.changed
             && let Some(next) = self.entered(me, Some(raw))
         {
@@ -777,7 +777,7 @@ impl<M: Machine> Kernel<M> {
             return Err(SysError::MissingRights.into());
         }
         self.coverage.note(cap, cap.rights() & (Rights::CONTROL | Rights::MAP));
-        self.report_kill_points(own);
+        self.report_watched(own);
         let target: Ref<Process> = cap.of();
         let ports: Ref<IoPorts> = self.allow(own, r.second, Kind::IoPorts, Rights::USE)?.of();
         let range = self.ports[ports].range;
