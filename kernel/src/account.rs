@@ -181,6 +181,7 @@ paid! {
 impl<M: Machine> Kernel<M> {
     /// Makes an object that `account` pays for.
     pub(crate) fn create<T: Paid<M>>(&mut self, account: Ref<Account>, value: T) -> Result<Ref<T>, SysError> {
+        self.mm.note_change();
         let mut list = *T::slabs(&mut self.accounts[account]);
         if list.needs_page() {
             self.accounts[account].charge(Purpose::Objects, 1)?;
@@ -207,6 +208,7 @@ impl<M: Machine> Kernel<M> {
 
     /// Destroys an object that `account` paid for; nothing refers to it any more.
     pub(crate) fn destroy<T: Paid<M>>(&mut self, account: Ref<Account>, name: Ref<T>) {
+        self.mm.note_change();
         let mut list = *T::slabs(&mut self.accounts[account]);
         let empty = T::pool(self).0.remove(&mut list, name);
         *T::slabs(&mut self.accounts[account]) = list;

@@ -1,6 +1,7 @@
 //! The kernel as a value: every object, the ready threads, the clock, and the machine.
 
 use crate::account::Account;
+use crate::audit::Audit;
 use crate::coverage::Coverage;
 use crate::event::Event;
 use crate::first::FirstProgram;
@@ -56,7 +57,12 @@ pub struct Kernel<M> {
     pub(crate) wheel: Wheel,
     pub(crate) clock: Clock,
     pub(crate) calls: CallIds,
+<<<<<<< HEAD
     pub(crate) numbers: Numbers<Thread>,
+=======
+    /// An audit that is on its way.
+    pub(crate) audit: Option<Audit>,
+>>>>>>> 2893774 (kernel: the audit goes on in steps and contiguous memory is bounded; authority: audits equal to the page, a revoke of 100,000)
     pub(crate) reaper: Reaper,
     pub(crate) irq_table: IrqTable,
     pub(crate) machine_caps: u32,

@@ -20,8 +20,8 @@ use crate::schedule::Next;
 use crate::thread::{Thread, Wait};
 use crate::trouble::Trouble;
 use abi::{
-    CallFlags, Handle, Kind, LeaseAccess, MessageId, PAGE_SIZE, PRIORITIES, ProcessState, Registers, Rights, SysError,
-    Sysno, layout,
+    CallFlags, Handle, Kind, LeaseAccess, MAX_CONTIGUOUS, MessageId, PAGE_SIZE, PRIORITIES, ProcessState, Registers,
+    Rights, SysError, Sysno, layout,
 };
 
 /// Steps of a long operation within one kernel entry, each of some hundred instructions at most.
@@ -314,7 +314,7 @@ impl<M: Machine> Kernel<M> {
             }
             Sysno::MachineAudit => {
                 cap(self, Kind::Machine, Rights::INSPECT)?;
-                let report = self.audit_frames();
+                let Some(report) = self.audit_step() else { return Ok(Next::Restart) };
                 self.report_audit(me, &report);
                 Ok(Next::Same)
             }
@@ -666,7 +666,8 @@ impl<M: Machine> Kernel<M> {
 
     fn memory_create(&mut self, me: Ref<Thread>, process: Ref<Process>, account: Ref<Account>, r: &Request) -> Answer {
         let [pages, contiguous, ..] = r.words;
-        if pages == 0 || pages > MAX_PAGES || contiguous > 1 {
+        let most = if contiguous == 1 { MAX_CONTIGUOUS } else { MAX_PAGES };
+        if pages == 0 || pages > most || contiguous > 1 {
             return Err(SysError::BadArgument.into());
         }
         let mut memory = Memory::anonymous(pages, account);

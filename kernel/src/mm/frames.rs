@@ -89,6 +89,7 @@ pub struct Mm {
     /// Set bits are free frames.
     free: [&'static mut [u64]; LEVELS],
     free_count: u64,
+    changes: u64,
     pub(super) total: u64,
     #[cfg(target_os = "none")]
     pub(super) spare: super::window::Spare,
@@ -128,6 +129,7 @@ impl Mm {
             kinds,
             free,
             free_count: 0,
+            changes: 0,
             total: 0,
             #[cfg(target_os = "none")]
             spare: super::window::Spare::NONE,
@@ -155,7 +157,18 @@ impl Mm {
         self.total
     }
 
+    /// Rises with every frame that is taken or given back, and every object that is made or destroyed.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+    /// An object was made or destroyed.
+    #[inline]
+    pub fn note_change(&mut self) {
+        self.changes += 1;
+    }
+
     fn put_free(&mut self, number: usize) {
+        self.changes += 1;
         self.kinds[number] = FrameKind::Free as u8;
         self.free_count += 1;
         let mut bit = number;
@@ -166,6 +179,7 @@ impl Mm {
     }
 
     fn take_free(&mut self, number: usize, kind: FrameKind) {
+        self.changes += 1;
         self.kinds[number] = kind as u8;
         self.free_count -= 1;
         let mut bit = number;
@@ -201,24 +215,30 @@ impl Mm {
 
     /// Takes `count` frames in a row, zeroed, as contents. `None` if no run is long enough.
     pub fn take_run(&mut self, count: usize) -> Option<Frame> {
+        let first = self.find_run(count)?;
+        for taken in first..first + count {
+            self.take_free(taken, FrameKind::Content);
+            self.zero(Frame(taken as u32));
+        }
+        Some(Frame(first as u32))
+    }
+
+    /// Where the first `count` free frames in a row are. Looks at 64 frames at once.
+    fn find_run(&self, count: usize) -> Option<usize> {
         let mut run = 0;
-        let mut number = 0;
-        while number < self.kinds.len() {
-            if number % 64 == 0 && self.free[0][number / 64] == 0 {
-                run = 0;
-                number += 64;
+        for (n, word) in self.free[0].iter().copied().enumerate() {
+            let low = word.trailing_ones() as usize;
+            if run + low >= count {
+                return Some(n * 64 - run);
+            }
+            if low == 64 {
+                run += 64;
                 continue;
             }
-            run = if self.kinds[number] == FrameKind::Free as u8 { run + 1 } else { 0 };
-            number += 1;
-            if run == count {
-                let first = number - count;
-                for taken in first..number {
-                    self.take_free(taken, FrameKind::Content);
-                    self.zero(Frame(taken as u32));
-                }
-                return Some(Frame(first as u32));
+            if let Some(bit) = ones_in_a_row(word, count) {
+                return Some(n * 64 + bit);
             }
+            run = word.leading_ones() as usize;
         }
         None
     }
@@ -367,6 +387,21 @@ unsafe fn copy_bytes(from: *const u8, to: *mut u8, length: usize) {
     }
 }
 
+/// The lowest bit of `word` from which `count` are set.
+fn ones_in_a_row(word: u64, count: usize) -> Option<usize> {
+    if count > 64 {
+        return None;
+    }
+    // Bit n of `starts` says that bits n to n + length - 1 of `word` are set.
+    let (mut starts, mut length) = (word, 1);
+    while length < count && starts != 0 {
+        let step = length.min(count - length);
+        starts &= starts >> step;
+        length += step;
+    }
+    (starts != 0).then(|| starts.trailing_zeros() as usize)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -387,6 +422,32 @@ mod tests {
         assert_eq!(taken.len() as u64, total);
         taken.iter().for_each(|f| mm.release(*f));
         assert_eq!(mm.free_frames(), total);
+    }
+
+    #[test]
+    fn a_run_is_found_wherever_the_first_is_and_only_where_one_is() {
+        let mut seed = 1u64;
+        let mut random = move || {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            seed >> 33
+        };
+        for round in 0..400 {
+            let mut mm = mm(300);
+            let keep = 1 + random() % 40;
+            let mut taken = Vec::new();
+            while let Some(frame) = mm.take_dirty(FrameKind::Words) {
+                taken.push(frame);
+            }
+            for frame in taken {
+                if random() % keep != 0 || round % 8 == 0 {
+                    mm.release(frame);
+                }
+            }
+            let is_free = |n: usize| mm.is(Frame(n as u32), FrameKind::Free);
+            let count = 1 + (random() % if round % 2 == 0 { 10 } else { 150 }) as usize;
+            let expected = (0..300 - count).find(|first| (*first..first + count).all(is_free));
+            assert_eq!(mm.find_run(count), expected, "{count} in a row");
+        }
     }
 
     #[test]

@@ -48,6 +48,9 @@ pub use sysno::{CallFlags, Sysno};
 /// Bytes in a page, the unit of memory objects, mappings and quotas.
 pub const PAGE_SIZE: u64 = 4096;
 
+/// Most pages of a physically contiguous memory object: they are cleared when it is made, with interrupts off.
+pub const MAX_CONTIGUOUS: u64 = 128;
+
 /// Number of thread priorities; 0 is the lowest, `PRIORITIES - 1` the highest.
 pub const PRIORITIES: u8 = 32;
 

@@ -169,7 +169,7 @@ system_calls! {
 
     /// Makes a memory object of `w0` pages, zero, that account `rdi` pays for: page by page when first touched, or,
     /// with `w1` = 1, at once and physically contiguous. Needs `CREATE`. Returns `w0` = handle. Errors: `NoMemory`,
-    /// `BadArgument` (0 pages, or more than 2^20).
+    /// `BadArgument` (0 pages, more than 2^20, or more than 128 contiguous ones).
     MemoryCreate = 56,
     /// Makes a memory object of the physical range from address `w0`, `w1` pages, outside RAM; it is mapped uncached.
     /// Needs `CREATE` on machine `rdi` and on account `rsi`. Returns `w0` = handle. Errors: `BadArgument` (not aligned,
@@ -225,8 +225,8 @@ system_calls! {
     /// Writes the first `w0` bytes of the payload to the kernel's log on COM1. Needs `CREATE` on machine `rdi`.
     MachineLog = 85,
     /// Counts all frames, and what all accounts have paid for, and writes an [`crate::AuditReport`] to the payload. Needs
-    /// `INSPECT` on machine `rdi`. For finding faults: it looks at every frame and every account in one go, with
-    /// interrupts off.
+    /// `INSPECT` on machine `rdi`. For finding faults: it looks at every frame and every account, in steps that let
+    /// interrupts in, and begins anew where anything changes meanwhile.
     MachineAudit = 86,
 }
 

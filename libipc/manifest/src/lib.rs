@@ -22,6 +22,9 @@ pub const SESSION: &str = "session";
 /// Bytes in a page: the unit of every amount of memory here.
 pub const PAGE_SIZE: u64 = 4096;
 
+/// Most pages of a service's DMA memory: what the kernel makes in one piece.
+pub const MAX_DMA_PAGES: u32 = 128;
+
 /// Leads every packed description; the last byte is the version of this crate's types.
 const MAGIC: [u8; 8] = *b"tessera\x01";
 

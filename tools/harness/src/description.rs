@@ -5,7 +5,8 @@
 
 use crate::diagnostic::Problem;
 use manifest::{
-    Amount, Device, INIT_QUEUE, PAGE_SIZE, PciId, Persistent, Programs, Queue, Restart, Rights, Service, System, Use,
+    Amount, Device, INIT_QUEUE, MAX_DMA_PAGES, PAGE_SIZE, PciId, Persistent, Programs, Queue, Restart, Rights, Service,
+    System, Use,
 };
 use serde::Deserialize;
 use std::{collections::BTreeMap, fmt, ops::Range};
@@ -215,7 +216,7 @@ impl Check<'_> {
             memory: self.amount(&raw.memory),
             stack_pages: self.pages(&raw.stack),
             devices: raw.devices.iter().filter_map(|device| self.device(device)).collect(),
-            dma_pages: raw.dma.as_ref().map_or(0, |dma| self.pages(dma)),
+            dma_pages: raw.dma.as_ref().map_or(0, |dma| self.dma(dma)),
             provides: raw.provides.iter().map(|queue| self.queue(queue)).collect(),
             uses: self.uses(&raw.uses, queues),
             restart: raw.restart.as_ref().map_or_else(Restart::default, |restart| self.restart(restart)),
@@ -446,6 +447,16 @@ impl Check<'_> {
         }
     }
 
+    fn dma(&mut self, raw: &Text) -> u32 {
+        match self.pages(raw) {
+            pages if pages > MAX_DMA_PAGES => {
+                let most = u64::from(MAX_DMA_PAGES) * PAGE_SIZE / 1024;
+                self.wrong(raw.span(), format!("DMA memory has at most {most}K: the kernel clears it in one go"), 1)
+            }
+            pages => pages,
+        }
+    }
+
     fn milliseconds(&mut self, raw: &Text) -> u32 {
         let text = raw.as_ref().trim();
         let (number, scale) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
@@ -618,6 +629,7 @@ mod tests {
         for (line, said) in [
             ("heartbeat = '5'", "not a time"),
             ("dma = '10%'", "no share"),
+            ("dma = '513K'", "at most 512K"),
             ("devices = [{ uart = 'com9' }]", "no serial port is named `com9`"),
             ("devices = [{ pci = '1af4' }]", "written \"1af4:1042\""),
             ("devices = [{ irq = 3 }]", "one of three kinds"),

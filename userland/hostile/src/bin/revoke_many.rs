@@ -6,21 +6,25 @@
 extern crate alloc;
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
-use hostile::Verdict;
 use hostile::check::{same, works};
+use hostile::{Verdict, refused};
 use libipc::abi::ProcessState;
 use libipc::dir::Namespace;
 use libipc::spawn::{Command, Image};
-use libipc::{Handle, Rights, Startup, SysError, sys};
+use libipc::{Rights, Startup, SysError, sys};
 
 libipc::entry!(main);
 
-/// Of which the n-th capability of a process is derived, by the shape of its tree. The 0th is the one that it was given.
-const SHAPES: [(&str, fn(usize) -> usize); 4] =
-    [("crowd", |_| 0), ("chain", |n| n - 1), ("binary", |n| n / 2), ("comb", |n| (n - 1) & !1)];
+/// The shapes of the trees, and which of the last [`KNOWN`] capabilities the n-th is derived from; `None`: the first.
+type Parent = fn(u64) -> Option<u64>;
+const SHAPES: [(&str, Parent); 3] =
+    [("crowd", |_| None), ("chain", |n| Some(n - 1)), ("bush", |n| Some(n - 1 - n * n % n.min(KNOWN)))];
+/// Capabilities whose handles are known.
+const KNOWN: u64 = 64;
 /// Pages of a process besides those of its capability table.
-const QUOTA: u64 = 64;
+const QUOTA: u64 = 48;
 /// Capabilities in a page.
 const PER_PAGE: u64 = 127;
 
@@ -47,27 +51,26 @@ fn revoke(startup: &Startup<'static>, count: u64) -> Verdict {
     let image = works("its file", Image::read(&mut file, account))?;
     let root = works("an event", account.create_event())?;
     let top = works("derive", root.derive(Rights::all(), 0))?;
-    let (ready, go) = (works("an event", account.create_event())?, works("an event", account.create_event())?);
+    let ready = works("an event", account.create_event())?;
     let each = count.div_ceil(SHAPES.len() as u64);
     let mut holders = Vec::new();
     for (n, (shape, _)) in SHAPES.iter().enumerate() {
         let mut command = Command::new("revoke_many");
-        // Its handles take 8 bytes each, in a list that is copied when it grows.
-        let pages = QUOTA + each / PER_PAGE + 3 * each * 8 / 4096;
-        command.args([format!("{each}").as_str(), shape]).memory(pages).stack(8);
+        let go = works("an event", account.create_event())?;
+        command.args([format!("{each}").as_str(), shape]).memory(QUOTA + each / PER_PAGE).stack(4);
         command.grant("top", top.handle(), Rights::all()).grant("ready", ready.handle(), Rights::SIGNAL);
         command.grant("go", go.handle(), Rights::WAIT);
         if let Some(out) = startup.handle("stdout") {
             command.grant("stdout", out, Rights::SEND);
         }
-        holders.push(works("start", command.spawn(&image, account))?);
+        holders.push((works("start", command.spawn(&image, account))?, go));
         works("it has derived", ready.event().wait(1, None))?;
         same("holders", holders.len(), n + 1)?;
     }
     let before = sys::clock();
     works("revoke", top.revoke())?;
     let took = sys::clock() - before;
-    for holder in holders {
+    for (holder, go) in holders {
         works("go", go.event().signal(1))?;
         let status = works("wait", holder.wait())?;
         same("a holder's end", (status.state, status.exit), (ProcessState::Exited as u64, 0))?;
@@ -80,19 +83,32 @@ fn revoke(startup: &Startup<'static>, count: u64) -> Verdict {
 /// Derives, and sees all of it gone after the word.
 fn hold(startup: &Startup<'static>, count: u64, shape: &str) -> Verdict {
     let Some((_, parent)) = SHAPES.iter().find(|(name, _)| *name == shape) else { return Err(format!("no {shape}")) };
-    let top = works("top", startup.event("top"))?;
-    let mut made: Vec<Handle> = Vec::with_capacity(count as usize);
-    made.push(top.handle());
-    for n in 1..count as usize {
-        made.push(works("derive", sys::duplicate(made[parent(n)], Rights::all(), 0))?);
+    let top = works("top", startup.event("top"))?.handle();
+    let before = held()?;
+    let mut known = [top; KNOWN as usize];
+    for n in 1..count {
+        let parent = parent(n).map_or(top, |n| known[(n % KNOWN) as usize]);
+        known[(n % KNOWN) as usize] = works("derive", sys::duplicate(parent, Rights::all(), 0))?;
     }
+    same("capabilities", held()?, before + count - 1)?;
     let go = works("go", startup.event("go"))?;
     works("ready", works("ready", startup.event("ready"))?.signal(1))?;
     works("go", go.wait(1, None))?;
-    for (n, handle) in made.iter().enumerate() {
-        if sys::inspect(*handle).map(|_| ()) != Err(SysError::BadHandle) {
-            return Err(format!("{shape}: capability {n} of {count} is still there"));
-        }
+    for handle in known {
+        refused(shape, SysError::BadHandle, sys::inspect(handle))?;
     }
-    Ok(())
+    same(shape, held()?, before - 1)
+}
+
+/// How many capabilities the program has.
+fn held() -> Result<u64, String> {
+    let (mut count, mut from) = (0, 0);
+    loop {
+        let (handle, next) = works("the next capability", sys::capability_next(from))?;
+        count += u64::from(handle.is_some());
+        if next == 0 {
+            return Ok(count);
+        }
+        from = next;
+    }
 }
