@@ -120,12 +120,8 @@ impl<M: Machine> Kernel<M> {
             slice: Slice::new(),
             wheel: Wheel::new(now),
             clock: Clock::new(boot.entry_tsc, boot.tsc_hz),
-<<<<<<< HEAD
             calls: CallIds::default(),
-=======
-            calls: CallIds::new(KERNEL_RESERVE),
             audit: None,
->>>>>>> 2893774 (kernel: the audit goes on in steps and contiguous memory is bounded; authority: audits equal to the page, a revoke of 100,000)
             reaper: Reaper::new(),
             irq_table: Self::empty_irq_table(),
             machine_caps: 0,

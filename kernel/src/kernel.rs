@@ -46,8 +46,7 @@ pub struct Kernel<M> {
     /// Whether that process has I/O ports open.
     pub(crate) ports_open: bool,
     /// Whether nothing stands in the way of a handoff: the reaper has no work, the sweep of patience is armed, no ports
-    /// are open, and the kernel is not [watched](Self::watched). [`Kernel::arm`] sets it, so it is right whenever a thread
-    /// runs.
+    /// are open, and the kernel does not see every call. [`Kernel::arm`] sets it, so it is right whenever a thread runs.
     pub(crate) handoff_allowed: bool,
     pub(crate) ready: PriorityQueue,
     /// Since the present system call began, a thread became ready or stopped, a priority changed, or the reaper got
@@ -57,12 +56,9 @@ pub struct Kernel<M> {
     pub(crate) wheel: Wheel,
     pub(crate) clock: Clock,
     pub(crate) calls: CallIds,
-<<<<<<< HEAD
     pub(crate) numbers: Numbers<Thread>,
-=======
     /// An audit that is on its way.
     pub(crate) audit: Option<Audit>,
->>>>>>> 2893774 (kernel: the audit goes on in steps and contiguous memory is bounded; authority: audits equal to the page, a revoke of 100,000)
     pub(crate) reaper: Reaper,
     pub(crate) irq_table: IrqTable,
     pub(crate) machine_caps: u32,
@@ -74,7 +70,7 @@ pub struct Kernel<M> {
     pub(crate) kernel_root: u64,
     pub(crate) ram: Vec<PhysRange, 32>,
     pub(crate) info: MachineInfo,
-    /// Kill points, coverage or the measurement of latency are on: every entry is looked at, and there is no handoff.
+    /// Kill points, coverage or the measurement of latency are on: see [`Kernel::sees_every_call`].
     pub(crate) watched: bool,
     pub(crate) kill_points: KillPoints,
     pub(crate) coverage: Coverage,
@@ -105,7 +101,7 @@ impl<M: Machine> Kernel<M> {
     /// Whether the kernel's command line asks for something that looks at every system call: then all take the general
     /// path.
     pub fn sees_every_call(&self) -> bool {
-        self.kill_points.is_on() || self.coverage.is_on()
+        self.watched
     }
 
     /// An object's link to its first capability, by the numbers in a slot.
