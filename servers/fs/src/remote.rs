@@ -2,7 +2,8 @@
 //!
 //! 1. Data moves straight between the device and the memory that is attached to the block server: what lies in it is
 //!    named by its place, everything else goes through a buffer in it that nothing else uses.
-//! 2. `open` returns only when every request of this server's predecessors has completed: the fence.
+//! 2. `open` returns only when every request of this server's predecessors has completed: the fence. Before it nothing
+//!    that they have lent to the device is touched.
 //! 3. Where the block server has forgotten the memory, it is attached again and the request repeated.
 
 use libipc::{
@@ -37,10 +38,11 @@ impl RemoteDisk {
         buffer: &'static mut [u8],
         epoch: u64,
     ) -> Result<Self, BlockError> {
-        // Every page must be there before a device writes to it.
-        buffer.fill(0);
         let mut disk = Self { block: BlockClient::new(queue), memory, address, buffer, epoch, ratio: 1 };
         disk.attach()?;
+        // Every page must be there before a device writes to it. Not before the fence: a write of a predecessor that is
+        // still with the device takes its bytes from here.
+        disk.buffer.fill(0);
         let size = u64::from(disk.block.info()?.block_size);
         if size == 0 || !(BLOCK as u64).is_multiple_of(size) {
             return Err(BlockError::BadLength);

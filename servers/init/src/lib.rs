@@ -25,3 +25,4 @@ pub mod table;
 pub mod unit;
 pub mod upgrade;
 pub mod watch;
+pub mod watchdog;

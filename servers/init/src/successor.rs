@@ -17,6 +17,7 @@ use crate::{
     table::{Death, State, Table},
     unit::Unit,
     upgrade::{OwnImage, Trial},
+    watchdog,
 };
 use abi::{Handle, Kind, ProcessState, ProcessStatus, layout};
 use alloc::{format, string::String, vec::Vec};
@@ -90,6 +91,9 @@ pub fn restore(mut boot: Boot, saved: Saved, lasting: Lasting<'static>) -> Super
 /// How the incarnation before ended, for people. The kernel keeps it in the status of the one that runs.
 pub fn last_end(status: &ProcessStatus) -> String {
     const FAULTED: i64 = -2;
+    if status.exit == i64::from(watchdog::HUNG) {
+        return "did not answer any more".into();
+    }
     let state = if status.exit == FAULTED { ProcessState::Faulted } else { ProcessState::Exited };
     report::describe(&ProcessStatus { state: state as u64, ..*status })
 }

@@ -19,6 +19,7 @@ use crate::{
     unit::{StartError, Unit},
     upgrade::{OwnImage, Trial},
     watch::Watch,
+    watchdog,
 };
 use abi::{Delivery, Message, MessageId, ProcessState, ProcessStatus, Rights, Tag};
 use alloc::{format, string::String, vec::Vec};
@@ -145,6 +146,7 @@ impl Supervisor {
     /// Serves until the machine goes down.
     pub fn run(&mut self) -> SysError {
         let queue = self.queue.queue();
+        watchdog::serves(queue);
         let mut owed: Option<(MessageId, Message)> = None;
         loop {
             // What is due may need the message page, in which the answer waits.

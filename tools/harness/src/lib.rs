@@ -53,6 +53,7 @@ pub mod frames;
 pub mod iso;
 pub mod machine;
 pub mod qemu;
+pub mod storm;
 pub mod sweep;
 pub mod system;
 pub mod toolchain;

@@ -51,6 +51,8 @@ pub struct Config {
     pub boot: Boot,
     /// The disk image.
     pub disk: Option<PathBuf>,
+    /// Requests that the disk serves in a second; `None`: as many as it can.
+    pub disk_speed: Option<u32>,
     /// MiB of RAM.
     pub memory: u32,
     /// Words for the kernel's command line, where QEMU loads it.
@@ -104,6 +106,9 @@ impl Config {
         if let Some(disk) = &self.disk {
             let mut drive = OsString::from("if=none,id=disk0,format=raw,cache=writeback,file=");
             drive.push(escaped(disk));
+            if let Some(speed) = self.disk_speed {
+                drive.push(format!(",throttling.iops-total={speed}"));
+            }
             command.arg("-drive").arg(drive).args(["-device", "virtio-blk-pci,drive=disk0,disable-legacy=on"]);
         }
         Ok(command)
@@ -150,6 +155,7 @@ mod tests {
             qemu: Some("/bin/sh".into()),
             boot: Boot::Kernel { kernel: "kernel".into(), archive: "boot.tar".into() },
             disk: Some("a,b.img".into()),
+            disk_speed: None,
             memory: 64,
             words: vec![exec_word("ls /bin"), "seed=7".into()],
             icount: false,
@@ -178,6 +184,7 @@ mod tests {
             assert!(all.contains(part), "{part} is not in {all}");
         }
         assert!(!arguments(&Config { reboot: true, ..config() }).contains("-no-reboot"));
+        assert!(arguments(&Config { disk_speed: Some(50), ..config() }).contains("a,,b.img,throttling.iops-total=50|"));
         assert!(!arguments(&Config { disk: None, ..config() }).contains("virtio"));
     }
 

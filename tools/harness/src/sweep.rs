@@ -4,19 +4,16 @@
 //!    pipe, a shell that waits for them, the console that shows it all.
 //! 2. A run is right if the kill has struck, every line of output came exactly once, the status is 0, the disk holds
 //!    what the model says to the byte, and is sound.
-//! 3. Points are counted in kernel entries, messages and replies, never in time.
+//! 3. The session is different: its shell and all that it runs end with it. Then the run is right if that is said, nothing
+//!    came twice, the disk is sound, and each client has left what it had done up to some step.
+//! 4. Points are counted in kernel entries, messages and replies, never in time.
+
+pub mod expected;
 
 use crate::{Disk, Images, System, system::Output};
 use anyhow::{Context, Result, bail, ensure};
-use std::{
-    collections::BTreeMap,
-    fmt,
-    path::{Path, PathBuf},
-    process::Command,
-    str::FromStr,
-    time::Duration,
-};
-use userland::workload::Script;
+use expected::Expected;
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 /// Clients at work at once.
 const CLIENTS: u64 = 3;
@@ -30,8 +27,6 @@ const IMAGE: &str = "disk.img";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Where the shell finds its commands.
 const SCRIPT: &str = "/tmp/script";
-/// What the shell says at the end.
-const LAST: &str = "all ended with 0\n";
 
 /// Where in its work a service dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -143,12 +138,7 @@ pub struct Sweep {
     /// Holds the image that every run begins with.
     directory: tempfile::TempDir,
     steps: usize,
-    /// Every line that must come, sorted.
-    lines: Vec<String>,
-    /// Every file that must be there, relative to `/home`.
-    files: BTreeMap<PathBuf, Vec<u8>>,
-    /// Every record of the shared log, sorted.
-    records: Vec<String>,
+    expected: Expected,
 }
 
 impl Sweep {
@@ -159,24 +149,12 @@ impl Sweep {
 
     /// The same with another number of steps for each client.
     pub fn of_steps(steps: usize) -> Result<Sweep> {
-        let (mut lines, mut records) = (vec![LAST.to_owned()], Vec::new());
-        let mut files = BTreeMap::new();
-        for number in 1..=CLIENTS {
-            let script = Script::new(number, steps);
-            let directory = PathBuf::from(script.directory());
-            let (model, said, noted) = script.run();
-            lines.extend(said);
-            records.extend(noted);
-            files.extend(model.files.into_iter().map(|(path, content)| (directory.join(path), content)));
-        }
-        lines.sort();
-        records.sort();
         let images = Images::get()?;
         let directory = tempfile::Builder::new().prefix("tessera-sweep-").tempdir()?;
         let disk = Disk::create(directory.path().join(IMAGE), DISK, &images.programs)?;
         // A long script has no room on the command line.
         disk.write(SCRIPT, command(steps, "").as_bytes())?;
-        Ok(Sweep { images, directory, steps, lines, files, records })
+        Ok(Sweep { images, directory, steps, expected: Expected::of(1..=CLIENTS, steps) })
     }
 
     /// The points of every service, from an undisturbed run.
@@ -212,53 +190,14 @@ impl Sweep {
             disk.write(SCRIPT, command(self.steps, meanwhile).as_bytes())?;
         }
         let output = builder.exec(&format!("sh {SCRIPT}"))?;
-        self.check_output(&output)?;
-        self.check_files(&disk, directory.path())?;
+        if output.status != 0 && output.kills(SESSION) > 0 {
+            self.expected.check_interrupted(&output, &disk, directory.path())?;
+        } else {
+            self.expected.check_output(&output)?;
+            self.expected.check_files(&disk, directory.path())?;
+        }
         disk.assert_sound()?;
         Ok(output)
-    }
-
-    /// Kills services at random while the clients work, `kills` times, some hundredths of a second apart; at the end the
-    /// memory audit must find nothing amiss.
-    pub fn storm(&self, dice: &mut Dice, services: &[&str], kills: u64) -> Result<()> {
-        let kill = |dice: &mut Dice| {
-            let service = services[dice.up_to(services.len() as u64) as usize - 1];
-            format!("svc kill {service}; sleep 0.0{}; ", dice.up_to(9))
-        };
-        let meanwhile: String = (0..kills).map(|_| kill(dice)).collect();
-        self.run_words(&[], &format!("{meanwhile} svc audit > /tmp/audit || echo audit failed;")).map(drop)
-    }
-
-    fn check_output(&self, output: &Output) -> Result<()> {
-        let (text, errors) = (output.text(), output.error_text());
-        let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
-        lines.sort();
-        ensure!(
-            output.status == 0 && lines == self.lines && errors.is_empty(),
-            "status {}\nmissing lines: {:?}\nlines too many: {:?}\nerrors: {errors}\nlog: {}",
-            output.status,
-            beyond(&self.lines, &lines),
-            beyond(&lines, &self.lines),
-            output.log
-        );
-        Ok(())
-    }
-
-    fn check_files(&self, disk: &Disk, directory: &Path) -> Result<()> {
-        let mut found = read_tree(&disk.readable()?, directory)?;
-        let log = found.remove(Path::new("log")).context("the shared log is missing")?;
-        let log = String::from_utf8_lossy(&log).into_owned();
-        let mut records: Vec<String> = log.split_inclusive('\n').map(str::to_owned).collect();
-        records.sort();
-        let (less, more) = (beyond(&self.records, &records), beyond(&records, &self.records));
-        ensure!(records == self.records, "the shared log lacks {less:?} and has {more:?} too many");
-        let names = |files: &BTreeMap<PathBuf, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
-        let (is, should) = (names(&found), names(&self.files));
-        ensure!(is == should, "missing files: {:?}; files too many: {:?}", beyond(&should, &is), beyond(&is, &should));
-        for (path, content) in &found {
-            ensure!(*content == self.files[path], "{} has other bytes than it must", path.display());
-        }
-        Ok(())
     }
 }
 
@@ -272,49 +211,15 @@ fn command(steps: usize, meanwhile: &str) -> String {
     )
 }
 
-/// The elements of `some` that are not in `others`, as often as they are there more often. Both are sorted.
-fn beyond<T: Ord + Clone>(some: &[T], others: &[T]) -> Vec<T> {
-    let mut rest = others.to_vec();
-    let gone = |one: &&T| match rest.binary_search(one) {
-        Ok(at) => {
-            rest.remove(at);
-            false
-        }
-        Err(_) => true,
-    };
-    some.iter().filter(gone).cloned().collect()
-}
-
 /// The command that repeats a run.
 fn repeat_with(deaths: &Deaths) -> String {
     format!("repeat it with: cargo xtask sweep --only '{deaths}'")
 }
 
-/// All files below `/home`.
-fn read_tree(disk: &Disk, directory: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
-    let target = directory.join("tree");
-    std::fs::create_dir(&target)?;
-    let request = format!("rdump /home {}", target.display());
-    let output = Command::new("debugfs").args(["-R", &request]).arg(disk.path()).output()?;
-    ensure!(output.status.success(), "debugfs cannot read the disk");
-    let mut files = BTreeMap::new();
-    let base = target.join("home");
-    let mut open = vec![base.clone()];
-    while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(&folder)? {
-            let path = entry?.path();
-            if path.is_dir() {
-                open.push(path);
-            } else {
-                files.insert(path.strip_prefix(&base)?.to_owned(), std::fs::read(&path)?);
-            }
-        }
-    }
-    Ok(files)
-}
-
 /// The services that a sweep kills unless said otherwise.
-pub const SERVICES: [&str; 4] = ["fs", "block", "console", "pipe"];
+pub const SERVICES: [&str; 6] = ["fs", "block", "console", "pipe", "init", SESSION];
+/// The service with which the running command ends.
+const SESSION: &str = "session";
 /// Kernel entries within which a second death follows, at most; at most a sixth of all that the service makes, too.
 const SOON: u64 = 150;
 
@@ -386,11 +291,5 @@ mod tests {
         let counts = counts_of(log);
         assert_eq!(counts.len(), 1);
         assert_eq!(counts["fs"], Counts { entries: 12, messages: 3, replies: 2, kills: 1 });
-    }
-
-    #[test]
-    fn what_is_missing_and_what_is_double_is_found() {
-        assert_eq!(beyond(&[1, 2, 2, 3], &[2, 3, 4]), [1, 2]);
-        assert_eq!(beyond(&[2, 3, 4], &[1, 2, 2, 3]), [4]);
     }
 }

@@ -80,6 +80,7 @@ pub struct Builder {
     description: Option<PathBuf>,
     disk: Option<PathBuf>,
     no_disk: bool,
+    disk_speed: Option<u32>,
     memory: u32,
     words: Vec<String>,
     icount: bool,
@@ -99,6 +100,12 @@ impl Builder {
     /// Boots with this disk instead of a fresh one. It is yours: it outlives the machine.
     pub fn disk(mut self, disk: &Disk) -> Builder {
         self.disk = Some(disk.path().to_owned());
+        self
+    }
+
+    /// The disk serves so many requests in a second and no more: each is with the device for long.
+    pub fn disk_speed(mut self, requests: u32) -> Builder {
+        self.disk_speed = Some(requests);
         self
     }
 
@@ -218,6 +225,7 @@ impl Builder {
                 None => (&images).into(),
             },
             disk: self.disk.clone().or(fresh.as_ref().map(|disk| disk.path().to_owned())),
+            disk_speed: self.disk_speed,
             memory: self.memory,
             words: if iso.is_some() { Vec::new() } else { self.words.clone() },
             icount: self.icount,
@@ -251,6 +259,7 @@ impl System {
             description: None,
             disk: None,
             no_disk: false,
+            disk_speed: None,
             memory: 128,
             words: Vec::new(),
             icount: false,

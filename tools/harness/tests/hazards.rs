@@ -1,7 +1,7 @@
 //! The hazards that DESIGN.md names at the end of its section 4, one test for each.
 
 use harness::sweep::{Deaths, Sweep};
-use harness::{Result, System};
+use harness::{Disk, Result, System, system::SCRATCH};
 
 /// Runs the workload with these deaths, which must strike.
 fn survives(deaths: &str) -> Result<()> {
@@ -34,11 +34,22 @@ fn a_device_does_not_write_into_the_memory_of_its_dead_driver() -> Result<()> {
 
 #[test]
 fn a_server_that_hangs_is_taken_for_dead_and_its_work_goes_on() -> Result<()> {
-    for service in ["block", "pipe"] {
-        let output = Sweep::prepare()?.run_words(&[format!("hang={service}@entry:40")], "")?;
-        let told = format!("kernel: points of {service}: ");
-        let line = output.log.lines().find(|line| line.contains(&told)).unwrap_or("");
-        assert!(line.trim_end().ends_with("kills 1"), "{service} did not hang: {}", output.log);
+    let sweep = Sweep::prepare()?;
+    for (service, at) in [("block", 40), ("block", 300), ("pipe", 40), ("fs", 60), ("fs", 900), ("console", 50)] {
+        let output = sweep.run_words(&[format!("hang={service}@entry:{at}")], "")?;
+        assert_eq!(output.kills(service), 1, "{service} did not hang: {}", output.log);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_supervisor_that_hangs_is_ended_by_its_watchdog_and_its_successor_goes_on() -> Result<()> {
+    let sweep = Sweep::prepare()?;
+    // While it sets everything up, and while it serves.
+    for at in [100, 450] {
+        let output = sweep.run_words(&[format!("hang=init@entry:{at}")], "svc kill pipe;")?;
+        assert_eq!(output.kills("init"), 1, "init did not hang: {}", output.log);
+        assert!(output.log.contains("did not answer any more"), "{}", output.log);
     }
     Ok(())
 }
@@ -79,9 +90,27 @@ fn a_death_during_recovery_is_recovered_from() -> Result<()> {
 fn a_client_that_dies_with_its_server_leaves_nothing_behind() -> Result<()> {
     // The filesystem is the driver's client, and every program is the filesystem's.
     survives("block@message:100,fs@entry:+1")?;
-    let meanwhile =
-        "for n in 1 2 3 4; do workload 9 200 & w=$!; sleep 0.05; svc kill fs; kill $w; wait $w; rm -r /home/w9; done; ";
-    let output = System::builder().exec(&format!("{meanwhile} svc audit && echo sound"))?;
-    assert!(output.text().ends_with("sound\n"), "{}\n{}", output.text(), output.error_text());
+    let both =
+        "workload 9 9999 > /tmp/out & w=$!; sleep 0.05; svc kill fs & kill $w; wait $w; echo $?; rm -r /home/w9;";
+    let output = System::builder().exec(&format!("{} svc audit > /tmp/audit && echo sound", both.repeat(4)))?;
+    assert_eq!(output.text(), "143\n143\n143\n143\nsound\n", "{}", output.error_text());
+    Ok(())
+}
+
+#[test]
+fn a_write_that_is_still_with_a_slow_disk_keeps_its_bytes_when_its_filesystem_dies() -> Result<()> {
+    // Each request is with the device for a fiftieth of a second. The first change after a `sync` brings in place what the
+    // journal has, the superblock first; the filesystem is killed meanwhile, and its successor has the same memory.
+    let disk = Disk::scratch(SCRATCH)?;
+    let write = |n: u32| format!("cp /bin/ls /home/{n}; sync; touch /home/{n} & svc kill fs; wait $!; ");
+    let script: String = (0..12).map(write).collect();
+    disk.write("/home/script", script.as_bytes())?;
+    let output = System::builder().disk(&disk).disk_speed(50).exec("sh /home/script")?.success()?;
+    assert_eq!(output.error_text(), "");
+    disk.assert_sound()?;
+    let should = disk.read("/bin/ls")?;
+    for n in 0..12 {
+        assert!(disk.read(&format!("/home/{n}"))? == should, "file {n}");
+    }
     Ok(())
 }

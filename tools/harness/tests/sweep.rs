@@ -1,7 +1,8 @@
 //! Services die at points spread over all of their work, and nobody notices.
 
-use harness::Result;
 use harness::sweep::{Deaths, Dice, Place, Point, Sweep};
+use harness::{Result, storm};
+use std::time::Duration;
 
 /// Points of each kind that are tried for each service.
 const SAMPLE: u64 = 4;
@@ -52,6 +53,11 @@ fn the_supervisor_may_die_anywhere() -> Result<()> {
 }
 
 #[test]
+fn the_session_may_die_anywhere_and_its_clients_leave_whole_steps() -> Result<()> {
+    survives("session")
+}
+
+#[test]
 fn a_second_death_may_come_while_the_first_is_recovered_from() -> Result<()> {
     let sweep = Sweep::prepare()?;
     let counts = sweep.count()?;
@@ -64,5 +70,7 @@ fn a_second_death_may_come_while_the_first_is_recovered_from() -> Result<()> {
 
 #[test]
 fn a_storm_of_kills_loses_nothing_and_doubles_nothing() -> Result<()> {
-    Sweep::of_steps(300)?.storm(&mut Dice::new(SEED), &["fs", "block", "console", "pipe"], 24)
+    let report = storm::run(Duration::from_secs(1), Duration::from_secs(6), SEED)?;
+    assert!(report.kills.values().sum::<u64>() > 5, "{report:?}");
+    Ok(())
 }

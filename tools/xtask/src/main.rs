@@ -9,6 +9,7 @@ mod iso;
 mod lint;
 mod new_server;
 mod run;
+mod storm;
 mod sweep;
 mod symbolize;
 mod test;
@@ -45,6 +46,8 @@ enum Command {
     NewServer(new_server::Options),
     /// Kill services at every point of a workload, and compare what comes of it with a model
     Sweep(sweep::Options),
+    /// Kill services at random while clients work, and compare what comes of it with a model
+    Storm(storm::Options),
     /// Name the functions at the addresses of a crash report
     Symbolize(symbolize::Options),
     /// Make disk images and move files in and out of them
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
         Command::NewServer(options) => options.run().unwrap_or_else(failed(1)),
         Command::Sweep(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
+        Command::Storm(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
         Command::Symbolize(options) => options.run().unwrap_or_else(failed(1)),
         Command::Disk(command) => command.run().unwrap_or_else(failed(1)),
         Command::Check => lint::run().unwrap_or_else(failed(1)),

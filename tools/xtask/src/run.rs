@@ -83,6 +83,7 @@ impl Options {
             qemu: None,
             boot: (&images).into(),
             disk: Some(disk),
+            disk_speed: None,
             memory: self.memory,
             words: Vec::new(),
             icount: self.icount,

@@ -19,7 +19,7 @@ use std::{
 /// Kills services at every point of a fixed workload, one point a run, and compares what comes of it with a model.
 #[derive(Args)]
 pub struct Options {
-    /// Only this service; may be given more than once [default: fs, block, console, pipe]
+    /// Only this service; may be given more than once [default: all]
     #[arg(long, value_name = "NAME")]
     service: Vec<String>,
     /// Only this kind: entry, message, before-reply or after-reply; may be given more than once

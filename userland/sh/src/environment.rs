@@ -21,7 +21,7 @@ pub const SHELL: &str = "sh";
 pub fn extras(program: &str) -> &'static [Extra] {
     match program {
         "free" | "poweroff" | "ps" | "reboot" | "svc" | "uptime" => &[Extra::Supervisor],
-        "bench" => &[Extra::Shell],
+        "bench" => &[Extra::Supervisor, Extra::Shell],
         "kill" => &[Extra::Jobs],
         "sh" => &[Extra::Supervisor, Extra::Shell],
         _ => &[],
@@ -57,7 +57,11 @@ mod tests {
     fn only_kill_gets_the_jobs_and_only_who_starts_programs_the_console() {
         assert_eq!(extras("kill"), [Extra::Jobs]);
         assert!(extras("sh").contains(&Extra::Shell));
-        assert_eq!(extras("bench"), [Extra::Shell], "it starts programs and measures pipes");
+        assert_eq!(
+            extras("bench"),
+            [Extra::Supervisor, Extra::Shell],
+            "it starts programs, measures pipes, and ends services"
+        );
         for program in ["free", "poweroff", "ps", "reboot", "svc", "uptime"] {
             assert_eq!(extras(program), [Extra::Supervisor], "{program}");
         }

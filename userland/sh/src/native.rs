@@ -193,7 +193,7 @@ impl Native {
 fn narrowed(handle: Handle, program: &str) -> (Rights, u64) {
     let needs = match program.strip_prefix(BIN) {
         Some("free" | "ps" | "uptime") => Allowed::INSPECT,
-        Some("svc") => Allowed::INSPECT | Allowed::CONTROL,
+        Some("bench" | "svc") => Allowed::INSPECT | Allowed::CONTROL,
         Some("poweroff" | "reboot") => Allowed::POWER,
         _ => return (Rights::SEND | Rights::MINT, 0),
     };

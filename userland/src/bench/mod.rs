@@ -14,6 +14,7 @@ pub mod message;
 pub mod partner;
 pub mod probe;
 pub mod process;
+pub mod recovery;
 pub mod samples;
 pub mod thread;
 
@@ -40,6 +41,7 @@ pub(crate) fn during<E: Display>(what: &'static str) -> impl Fn(E) -> String {
 
 /// What every measurement uses.
 pub struct Bench {
+    startup: Startup<'static>,
     account: Account,
     files: Namespace,
     image: Image,
@@ -101,6 +103,11 @@ pub const ROWS: &[Row] = &[
     row("sleepers-10", "the same, 10 threads", |bench| crowd::sleepers(bench, 10)),
     row("sleepers-100", "the same, 100 threads", |bench| crowd::sleepers(bench, 100)),
     row("sleepers-1000", "the same, 1,000 threads", |bench| crowd::sleepers(bench, 1000)),
+    row("death-console", "order to end the console to the first output that its successor takes", recovery::console),
+    row("death-block", "the same of the block driver, to the first page from the disk", recovery::block),
+    row("death-fs", "the same of the filesystem, to the first stat of a file", recovery::fs),
+    row("death-pipe", "the same of the maker of pipes, to the first pipe", recovery::pipe),
+    row("death-init", "the same of the supervisor, to its first answer after that to the order", recovery::init),
 ];
 
 impl Bench {
@@ -110,7 +117,7 @@ impl Bench {
         let files = Namespace::of(startup).map_err(during("directories"))?;
         let mut file = files.open("/bin/bench").map_err(during("/bin/bench"))?;
         let image = Image::read(&mut file, account).map_err(during("/bin/bench"))?;
-        let mut bench = Bench { account, files, image, overhead: 0 };
+        let mut bench = Bench { startup: *startup, account, files, image, overhead: 0 };
         bench.overhead = bench.rounds(1000, |_| Ok(()))?.figure().min;
         Ok(bench)
     }

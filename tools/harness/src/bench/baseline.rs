@@ -11,7 +11,7 @@ const TOLERANCE: u64 = 2;
 /// The same for rows that wait for the disk: how many completions one interrupt tells of is up to the host.
 const DISK_TOLERANCE: u64 = 15;
 /// These rows.
-const DISK: &[&str] = &["fsync", "uncached", "sequential"];
+const DISK: &[&str] = &["fsync", "uncached", "sequential", "death-block", "death-fs"];
 
 /// The stored figures, by name of the row.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -60,6 +60,7 @@ pub fn measure(names: &[String], memory: u32, timeout: Duration, mut seen: impl 
         qemu: None,
         boot: (&images).into(),
         disk: Some(disk.path().to_owned()),
+        disk_speed: None,
         memory,
         words: vec![exec_word(&command)],
         icount: true,
