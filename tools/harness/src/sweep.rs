@@ -12,7 +12,7 @@ pub mod expected;
 
 use crate::{Disk, Images, System, system::Output};
 use anyhow::{Context, Result, bail, ensure};
-use expected::Expected;
+use expected::{Expected, SESSION};
 use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 /// Clients at work at once.
@@ -218,8 +218,6 @@ fn repeat_with(deaths: &Deaths) -> String {
 
 /// The services that a sweep kills unless said otherwise.
 pub const SERVICES: [&str; 6] = ["fs", "block", "console", "pipe", "init", SESSION];
-/// The service with which the running command ends.
-const SESSION: &str = "session";
 /// Kernel entries within which a second death follows, at most; at most a sixth of all that the service makes, too.
 const SOON: u64 = 150;
 
