@@ -16,6 +16,63 @@ extern crate std;
 
 pub use abi;
 pub use abi::{Handle, Kind, MessageId, PAGE_SIZE, Rights, SysError};
+/// Defines a protocol: one place gives the typed client, the server trait, its dispatch and the error type.
+///
+/// ```
+/// libipc::protocol! {
+///     /// Nine words are too many for a message, eight are not.
+///     pub protocol Wide = 3001 version 1;
+///     /// What it refuses.
+///     error WideError {}
+///     /// Eight words.
+///     idempotent fn eight(a: u64, b: u64, c: u64, d: u64, e: u64, f: u64, g: u64, h: u64) -> (u64, u64) = 1;
+/// }
+/// ```
+///
+/// What cannot be right does not compile. An operation that says neither `idempotent` nor `recorded`:
+///
+/// ```compile_fail
+/// libipc::protocol! {
+///     pub protocol Wide = 3001 version 1;
+///     error WideError {}
+///     fn eight(a: u64, b: u64, c: u64, d: u64, e: u64, f: u64, g: u64, h: u64) -> (u64, u64) = 1;
+/// }
+/// ```
+///
+/// Arguments, or results, that need more words than a message has:
+///
+/// ```compile_fail
+/// libipc::protocol! {
+///     pub protocol Wide = 3001 version 1;
+///     error WideError {}
+///     idempotent fn nine(a: u64, b: u64, c: u64, d: u64, e: u64, f: u64, g: u64, h: u64, i: u64) -> u64 = 1;
+/// }
+/// ```
+///
+/// ```compile_fail
+/// libipc::protocol! {
+///     pub protocol Wide = 3001 version 1;
+///     error WideError {}
+///     idempotent fn nine() -> (u64, u64, u64, u64, u64, u64, u64, u64, u64) = 1;
+/// }
+/// ```
+///
+/// A server of a protocol with a recorded operation that has no answer for calls that come again:
+///
+/// ```compile_fail
+/// # use libipc::{Context, Reply};
+/// libipc::protocol! {
+///     pub protocol Once = 3002 version 1;
+///     error OnceError {}
+///     recorded fn once() = 1;
+/// }
+/// struct Server;
+/// impl OnceServer for Server {
+///     fn once(&mut self, _: &Context) -> Result<Reply<()>, OnceError> {
+///         Ok(().into())
+///     }
+/// }
+/// ```
 pub use macros::protocol;
 
 pub mod sys;

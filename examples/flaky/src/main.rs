@@ -5,7 +5,7 @@
 
 use core::hint::black_box;
 use flaky::Crash;
-use libipc::{Failure, Startup};
+use libipc::{Failure, Startup, log};
 
 libipc::entry!(start);
 
@@ -15,6 +15,7 @@ fn start(startup: Startup<'static>) -> Result<(), Failure> {
 }
 
 fn crash(way: Crash) {
+    log!(Warning, "crashes on purpose: {way:?}");
     match way {
         Crash::Panic => panic!("on purpose"),
         Crash::StackOverflow => {

@@ -57,7 +57,7 @@ fn method(d: &Definition, op: &Op) -> TokenStream {
         #(#docs)*
         #[inline]
         pub fn #name(&self, #(#params),*) -> ::core::result::Result<#output, #error> {
-            const { assert!(::libipc::abi::MESSAGE_WORDS.checked_sub(#sum).is_some(), "the arguments need more words than a message has") };
+            const _: () = assert!(::libipc::abi::MESSAGE_WORDS.checked_sub(#sum).is_some(), "the arguments need more words than a message has");
             #[allow(unused_mut)]
             let mut words = [0u64; ::libipc::abi::MESSAGE_WORDS];
             #encode

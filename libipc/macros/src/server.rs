@@ -96,7 +96,7 @@ fn encode(op: &Op) -> TokenStream {
         }
     });
     quote! {
-        const { assert!(::libipc::abi::MESSAGE_WORDS.checked_sub(#sum).is_some(), "the results need more words than a message has") };
+        const _: () = assert!(::libipc::abi::MESSAGE_WORDS.checked_sub(#sum).is_some(), "the results need more words than a message has");
         let _ = output;
         #[allow(unused_mut)]
         let mut words = [0u64; ::libipc::abi::MESSAGE_WORDS];

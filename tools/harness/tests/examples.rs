@@ -35,6 +35,9 @@ fn flaky_counts_every_addition_once_while_it_crashes_in_every_way() -> Result<()
     assert_eq!(shown.lines().filter_map(|line| line.parse().ok()).collect::<Vec<u32>>(), counted, "{shown}");
     let list = system.run("svc list")?.success()?.text();
     assert_eq!(restarts(&list, "flaky"), 6, "a panic at 1 and 7, an overflow at 3, a hang at 5, and two kills\n{list}");
+    let log = system.run("svc log flaky")?.success()?.text();
+    let ways = ["Panic", "StackOverflow", "Hang"].map(|way| format!("crashes on purpose: {way}"));
+    assert!(ways.iter().all(|way| log.contains(way)) && log.contains("panicked at"), "{log}");
     let report = system.run("svc report flaky")?.success()?.text();
     assert!(report.contains("flaky"), "{report}");
     system.poweroff()

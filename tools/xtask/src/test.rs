@@ -58,7 +58,10 @@ impl Options {
         let (host, qemu) = self.binaries()?;
         let mut total = Outcome { passed: 0, failed: Vec::new() };
         if !self.qemu {
-            total.add(run_jobs(host.iter().map(|binary| self.host_job(binary)).collect(), self.workers(), None));
+            let mut jobs: Vec<Job> = host.iter().map(|binary| self.host_job(binary)).collect();
+            // Examples in documentation have no names to choose them by.
+            jobs.extend(self.filter.is_none().then(documentation_job));
+            total.add(run_jobs(jobs, self.workers(), None));
         }
         if !self.host {
             let images = if qemu.is_empty() { None } else { Some(harness::build::build()?) };
@@ -124,6 +127,17 @@ impl Options {
             repeat: format!("cargo xtask test --qemu {name}"),
         };
         Ok(names.filter(wanted).map(job).collect())
+    }
+}
+
+/// The examples in the documentation of `libipc`, with those that must not compile; cargo builds and runs them itself.
+fn documentation_job() -> Job {
+    let args = ["test", "--doc", "--package", "libipc"].map(str::to_owned).to_vec();
+    Job {
+        name: "libipc (documentation)".into(),
+        repeat: format!("cargo {}", args.join(" ")),
+        binary: "cargo".into(),
+        args,
     }
 }
 
@@ -257,12 +271,13 @@ fn run_within(command: &mut Command, deadline: Option<Duration>) -> Result<Optio
     }
 }
 
-/// The number of passed tests and the names of failed ones in what Rust's test runner printed.
+/// The number of passed tests and the names of failed ones in what Rust's test runner printed, in one part or several.
 fn results(text: &str) -> (usize, Vec<String>) {
     let failed = text.lines().filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
-    let summary = text.lines().rev().find_map(|line| line.strip_prefix("test result: "));
-    let passed = summary.and_then(|line| line.split(". ").nth(1)?.split_once(" passed")?.0.trim().parse().ok());
-    (passed.unwrap_or(0), failed.map(str::to_owned).collect())
+    let summaries = text.lines().filter_map(|line| line.strip_prefix("test result: "));
+    let passed =
+        summaries.filter_map(|line| line.split(". ").nth(1)?.split_once(" passed")?.0.trim().parse::<usize>().ok());
+    (passed.sum(), failed.map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -283,6 +298,7 @@ mod tests {
         let text = "running 3 tests\ntest a::b ... ok\ntest c ... FAILED\n\n\
             test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
         assert_eq!(results(text), (2, vec!["c".to_owned()]));
+        assert_eq!(results(&text.repeat(2)).0, 4);
         assert_eq!(results("Segmentation fault"), (0, vec![]));
     }
 
