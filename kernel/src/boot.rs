@@ -91,6 +91,7 @@ impl<M: Machine> Kernel<M> {
         let mut accounts = Pool::new(&mm);
         let root = Self::root_account(&mut mm, &mut accounts)?;
         let now = machine.ticks();
+        let clock = Clock::new(boot.entry_tsc, boot.tsc_hz);
         let mut kernel = Kernel {
             slots: Slots::new(&mm),
             processes: Pool::new(&mm),
@@ -117,9 +118,9 @@ impl<M: Machine> Kernel<M> {
             latency,
             ready: Default::default(),
             changed: false,
-            slice: Slice::new(),
+            slice: Slice::new(&clock),
             wheel: Wheel::new(now),
-            clock: Clock::new(boot.entry_tsc, boot.tsc_hz),
+            clock,
             calls: CallIds::default(),
             audit: None,
             reaper: Reaper::new(),

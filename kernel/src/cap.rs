@@ -13,7 +13,6 @@ use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::mm::{Frame, FrameKind, Mm, Ref, SLOTS_PER_PAGE, SlotRef};
 use crate::process::Process;
-use crate::queue::Queue;
 use crate::region::Region;
 use abi::{Handle, Kind, Rights, SysError};
 
@@ -58,12 +57,14 @@ impl Slot {
     pub(crate) fn used(&self, kind: Kind) -> Rights {
         kind.all_rights().iter().filter(|right| self.marks & condensed(kind, *right) != 0).collect()
     }
-    /// The queue that the capability here is about, and its badge, if `handle` names it and it has `right`.
+    /// The object that the capability here is about, which is a `T` by its kind, if `handle` names it and it has all of
+    /// `needed`.
     #[inline(always)]
-    pub(crate) fn queue(&self, handle: Handle, right: Rights) -> Option<(Ref<Queue>, u64)> {
-        let fine =
-            self.generation == handle.generation() && self.kind == Kind::Queue as u8 && self.rights & right.bits() != 0;
-        if fine { Some((Ref::from_raw(self.object)?, self.badge)) } else { None }
+    pub(crate) fn object<T>(&self, handle: Handle, kind: Kind, needed: Rights) -> Option<Ref<T>> {
+        let fine = self.generation == handle.generation()
+            && self.kind == kind as u8
+            && self.rights & needed.bits() == needed.bits();
+        if fine { Ref::from_raw(self.object) } else { None }
     }
 }
 
@@ -81,13 +82,11 @@ const MAX_PAGES: u32 = 1024;
 pub struct Cap {
     /// What it is about.
     pub object: u32,
+    /// Where it is; there its badge is, too.
+    pub slot: SlotRef,
+    rights: Rights,
     /// The kind of object.
     pub kind: Kind,
-    rights: Rights,
-    /// What its holder cannot choose.
-    pub badge: u64,
-    /// Where it is.
-    pub slot: SlotRef,
 }
 
 impl Cap {
@@ -149,6 +148,7 @@ impl CapTable {
     }
 
     /// The same in the second page or a later one.
+    #[inline(never)]
     fn far_slot(&self, mm: &Mm, index: u32) -> Option<SlotRef> {
         let page = index / SLOTS_PER_PAGE;
         if page >= self.pages {
@@ -196,7 +196,19 @@ impl<M: Machine> Kernel<M> {
         }
         let kind = Kind::from_raw(entry.kind.into()).ok_or(SysError::BadHandle)?;
         let rights = Rights::from_bits_truncate(entry.rights);
-        Ok(Cap { object: entry.object, kind, rights, badge: entry.badge, slot })
+        Ok(Cap { object: entry.object, kind, rights, slot })
+    }
+
+    /// The capability behind `handle` of `process`, if it is of this kind and has all of `needed`.
+    #[inline(always)]
+    pub(crate) fn find_cap(&self, process: Ref<Process>, handle: Handle, kind: Kind, needed: Rights) -> Option<Cap> {
+        let slot = self.slot_at(&self.processes[process].caps_table, handle.index())?;
+        let entry = &self.slots[slot];
+        if entry.generation != handle.generation() || entry.kind != kind as u8 {
+            return None;
+        }
+        let rights = Rights::from_bits_retain(entry.rights);
+        rights.contains(needed).then_some(Cap { object: entry.object, slot, rights, kind })
     }
 
     /// An empty slot of `process`, still in the list of empty ones.
@@ -282,11 +294,11 @@ impl<M: Machine> Kernel<M> {
         granted: bool,
     ) -> Result<Handle, SysError> {
         let badge = match badge {
-            0 => cap.badge,
+            0 => self.slots[cap.slot].badge,
             badge => cap.require(Kind::Queue, Rights::MINT).map(|_| badge)?,
         };
         if self.coverage.is_on() {
-            let minted = if badge == cap.badge { Rights::empty() } else { Rights::MINT };
+            let minted = if badge == self.slots[cap.slot].badge { Rights::empty() } else { Rights::MINT };
             self.slots[cap.slot].mark_used(cap.kind, cap.rights & mask | minted);
         }
         let (index, slot) = self.vacant_slot(process)?;

@@ -65,7 +65,7 @@ impl Coverage {
 
 impl<M: Machine> Kernel<M> {
     /// The capability behind `handle` of `process`, if it is of this kind and has all of `needed`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn allow(
         &self,
         process: Ref<Process>,
@@ -73,9 +73,20 @@ impl<M: Machine> Kernel<M> {
         kind: Kind,
         needed: Rights,
     ) -> Result<Cap, SysError> {
-        let cap = self.lookup(process, handle)?.require(kind, needed)?;
+        let cap = match self.find_cap(process, handle, kind, needed) {
+            Some(cap) => cap,
+            None => return Err(self.why_not(process, handle, kind, needed)),
+        };
         self.coverage.note(cap, needed);
         Ok(cap)
+    }
+
+    /// Why there is no such capability.
+    #[cold]
+    #[inline(never)]
+    fn why_not(&self, process: Ref<Process>, handle: Handle, kind: Kind, needed: Rights) -> SysError {
+        let found = self.lookup(process, handle).and_then(|cap| cap.require(kind, needed));
+        found.err().unwrap_or(SysError::BadHandle)
     }
 
     /// Writes what was noted into the slots.

@@ -53,21 +53,36 @@ impl Event {
 }
 
 impl<M: Machine> Kernel<M> {
-    /// Sets bits and delivers them if somebody waits.
+    /// Sets bits and delivers them if somebody waits, who becomes ready.
     pub(crate) fn signal(&mut self, event: Ref<Event>, bits: u64) {
-        self.events[event].bits |= bits;
-        if let Some(thread) = self.events[event].waiter {
-            let Wait::Signal(_, mask) = self.threads[thread].wait else { return };
-            let hit = self.events[event].bits & mask;
-            // What a thread that is stopped would get stays for the next incarnation.
-            if hit != 0 && self.runs(thread) {
-                self.events[event].bits &= !hit;
-                self.events[event].waiter = None;
-                self.wake(thread, Ok(hit));
-            }
-        } else if let Some(queue) = self.events[event].queue {
-            self.pend(event, queue);
+        if let Some(woken) = self.set_bits(event, bits) {
+            self.release(woken);
         }
+    }
+
+    /// Sets bits and delivers them. Returns who was waiting, in no list.
+    pub(crate) fn set_bits(&mut self, event: Ref<Event>, bits: u64) -> Option<Ref<Thread>> {
+        let entry = &mut self.events[event];
+        entry.bits |= bits;
+        let Some(thread) = entry.waiter else {
+            if let Some(queue) = entry.queue {
+                self.pend(event, queue);
+            }
+            return None;
+        };
+        let Wait::Signal(_, mask) = self.threads[thread].wait else { return None };
+        let hit = entry.bits & mask;
+        // What a thread that is stopped would get stays for the next incarnation.
+        if hit == 0 || !self.runs(thread) {
+            return None;
+        }
+        let entry = &mut self.events[event];
+        entry.bits &= !hit;
+        entry.waiter = None;
+        let registers = &mut self.threads[thread].context.registers;
+        (registers.rax, registers.rdx) = (0, hit);
+        self.unblock(thread);
+        Some(thread)
     }
 
     /// Delivers the bits of a bound event, or marks it pending.

@@ -42,7 +42,7 @@ impl<M: Machine> Kernel<M> {
             object: self.number_of(cap),
             rights: cap.rights().bits().into(),
             used: slot.used(cap.kind).bits().into(),
-            badge: cap.badge,
+            badge: self.slots[cap.slot].badge,
             first,
             size,
             granted: slot.is_granted().into(),

@@ -88,7 +88,7 @@ impl<M: Machine> Kernel<M> {
         self.calls.made = true;
         let caller = &mut self.threads[me];
         caller.call = self.calls.issue(caller.number);
-        (caller.badge, caller.tries) = (cap.badge, Tries::none(flags.contains(CallFlags::ONCE)));
+        (caller.badge, caller.tries) = (self.slots[cap.slot].badge, Tries::none(flags.contains(CallFlags::ONCE)));
         match receiver {
             Some(receiver) => {
                 self.block(me, Wait::Answer(Some(queue)), deadline);
@@ -193,12 +193,15 @@ impl<M: Machine> Kernel<M> {
         }
         match self.pop_receiver(queue) {
             Some(receiver) => {
-                self.deliver_post(receiver, cap.badge, message);
-                self.release(receiver);
+                self.deliver_post(receiver, self.slots[cap.slot].badge, message);
+                self.unblock(receiver);
+                Ok(self.let_run(me, receiver))
             }
-            None => self.ring_push(queue, cap.badge, &message)?,
+            None => {
+                self.ring_push(queue, self.slots[cap.slot].badge, &message)?;
+                Ok(Next::Same)
+            }
         }
-        Ok(Next::Same)
     }
 
     fn deliver_post(&mut self, receiver: Ref<Thread>, badge: u64, message: Message) {
@@ -326,7 +329,7 @@ impl<M: Machine> Kernel<M> {
         }
         self.processes[process].held -= 1;
         let entry = &mut self.threads[caller];
-        (entry.badge, entry.holder) = (cap.badge, None);
+        (entry.badge, entry.holder) = (self.slots[cap.slot].badge, None);
         (entry.tries.attempts, entry.tries.strikes) = (FORWARDED, 0);
         match receiver {
             Some(receiver) => {
@@ -421,8 +424,7 @@ impl<M: Machine> Kernel<M> {
     pub(crate) fn pause(&mut self, me: Ref<Thread>, flags: CallFlags) -> Result<Next, Trouble> {
         match self.deadline(me, flags) {
             Ok(NEVER) if self.ready.has(self.threads[me].priority) => {
-                self.yield_slice(me);
-                Ok(Next::Reschedule)
+                Ok(self.ready.rotate(&mut self.threads, me).map_or(Next::Same, Next::Run))
             }
             Ok(NEVER) | Err(_) => Ok(Next::Same),
             Ok(deadline) => {
@@ -430,11 +432,6 @@ impl<M: Machine> Kernel<M> {
                 Ok(Next::Reschedule)
             }
         }
-    }
-
-    /// Puts the running thread behind the others of its priority.
-    fn yield_slice(&mut self, me: Ref<Thread>) {
-        self.ready.push(&mut self.threads, me);
     }
 }
 

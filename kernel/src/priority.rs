@@ -89,6 +89,20 @@ impl PriorityQueue {
         (threads[thread].next, threads[thread].prev) = (Some(head), Some(tail));
     }
 
+    /// Adds a thread behind those of its priority, of which there are some, and takes the first of these.
+    pub fn rotate(&mut self, threads: &mut Pool<Thread>, thread: Ref<Thread>) -> Option<Ref<Thread>> {
+        let priority = threads[thread].priority as usize;
+        let head = self.heads[priority]?;
+        let (next, prev) = (threads[head].next.take()?, threads[head].prev.take()?);
+        // The newcomer takes the place of the head, which as the ring's end is behind the others.
+        let (next, prev) = if next == head { (thread, thread) } else { (next, prev) };
+        (threads[thread].next, threads[thread].prev) = (Some(next), Some(prev));
+        threads[next].prev = Some(thread);
+        threads[prev].next = Some(thread);
+        self.heads[priority] = Some(next);
+        Some(head)
+    }
+
     /// Takes the first thread of the highest priority.
     #[inline]
     pub fn pop(&mut self, threads: &mut Pool<Thread>) -> Option<Ref<Thread>> {

@@ -186,11 +186,8 @@ impl<M: Machine> Kernel<M> {
             return Err(SysError::WouldBlock);
         }
         let (frame, at) = self.ring_place(queue, (head + count) % capacity);
-        self.mm.set_word(frame, at, badge);
-        self.mm.set_word(frame, at + 1, message.tag.raw());
-        for (n, word) in message.words.iter().enumerate() {
-            self.mm.set_word(frame, at + 2 + n, *word);
-        }
+        let [a, b, c, d, e, f, g, h] = message.words;
+        self.mm.set_words(frame, at, [badge, message.tag.raw(), a, b, c, d, e, f, g, h]);
         self.queues[queue].count += 1;
         Ok(())
     }
@@ -201,9 +198,8 @@ impl<M: Machine> Kernel<M> {
             return None;
         }
         let (frame, at) = self.ring_place(queue, head);
-        let words = core::array::from_fn(|n| self.mm.word(frame, at + 2 + n));
-        let message = Message { tag: Tag::from_raw(self.mm.word(frame, at + 1)), words };
-        let badge = self.mm.word(frame, at);
+        let [badge, tag, words @ ..]: [u64; ENTRY] = self.mm.words(frame, at);
+        let message = Message { tag: Tag::from_raw(tag), words };
         self.queues[queue].head = (head + 1) % capacity;
         self.queues[queue].count -= 1;
         Some((badge, message))

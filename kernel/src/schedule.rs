@@ -4,11 +4,12 @@
 //! 1. Object code never switches: it returns a [`Next`], and [`Kernel::choose`] alone acts on it.
 //! 2. The running thread is in no list. No ready thread has a higher priority than the running one after `choose`.
 //! 3. The timer is set for the first of: a deadline, the end of the slice if somebody of the same priority is ready,
-//!    the next sweep of patience if there are callers. Otherwise it is off.
+//!    the next sweep of patience if there are callers; or for a moment before that, if that was the first once. When it
+//!    fires it is off, so it fires for nothing once at most.
 
 use crate::kernel::Kernel;
 use crate::latency::Entry;
-use crate::machine::{Entered, Machine, Resume};
+use crate::machine::{Clock, Entered, Machine, Resume};
 use crate::mm::Ref;
 use crate::thread::{FOREVER, NEVER, Thread, Wait};
 use abi::{CallFlags, ProcessState, SysError, Sysno};
@@ -28,6 +29,8 @@ pub enum Next {
     Reschedule,
     /// The caller waits or is gone, and this thread, which is in no list, takes over its slice.
     Switch(Ref<Thread>),
+    /// The caller is ready and in the list, and this thread, which is in none, runs on a slice of its own.
+    Run(Ref<Thread>),
     /// The caller makes the same system call again, after interrupts had their chance.
     Restart,
 }
@@ -35,6 +38,8 @@ pub enum Next {
 /// The timer's state, in ticks.
 pub(crate) struct Slice {
     end: u64,
+    /// How long one lasts.
+    length: u64,
     pub(crate) sweep: u64,
     /// Where a sweep that was cut short goes on: a thread number.
     cursor: u16,
@@ -43,8 +48,8 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
-    pub(crate) fn new() -> Slice {
-        Slice { end: NEVER, sweep: NEVER, cursor: 0, armed: NEVER }
+    pub(crate) fn new(clock: &Clock) -> Slice {
+        Slice { end: NEVER, length: clock.ticks_of(SLICE), sweep: NEVER, cursor: 0, armed: NEVER }
     }
 
     /// Whether the timer fires at its end or before.
@@ -91,9 +96,27 @@ impl<M: Machine> Kernel<M> {
                 }
                 self.ready.push_front(&mut self.threads, to);
             }
+            (Next::Run(to), _) => {
+                self.leave();
+                if self.runs(to) && self.ready.top() <= self.threads[to].priority + 1 && !self.reaper.has_jobs() {
+                    return self.enter_afresh(to);
+                }
+                self.ready.push_front(&mut self.threads, to);
+            }
             (_, _) => self.leave(),
         }
         self.pick()
+    }
+
+    /// A thread that was woken, and is in no list, may run: at once if it is more urgent than the caller.
+    pub(crate) fn let_run(&mut self, me: Ref<Thread>, woken: Ref<Thread>) -> Next {
+        self.changed = true;
+        if self.threads[woken].priority <= self.threads[me].priority {
+            self.ready.push(&mut self.threads, woken);
+            return Next::Same;
+        }
+        self.ready.push_front(&mut self.threads, me);
+        Next::Run(woken)
     }
 
     /// Picks the next thread when none runs.
@@ -109,8 +132,7 @@ impl<M: Machine> Kernel<M> {
                 return Resume::Idle;
             };
             if self.runs(thread) {
-                self.slice.end = self.machine.ticks() + self.clock.ticks_of(SLICE);
-                return self.enter(thread);
+                return self.enter_afresh(thread);
             }
             self.threads[thread].wait = Wait::Stopped;
         }
@@ -128,6 +150,12 @@ impl<M: Machine> Kernel<M> {
         }
     }
 
+    /// A thread goes on with a slice of its own.
+    fn enter_afresh(&mut self, thread: Ref<Thread>) -> Resume {
+        self.slice.end = self.machine.ticks() + self.slice.length;
+        self.enter(thread)
+    }
+
     fn enter(&mut self, thread: Ref<Thread>) -> Resume {
         let loaded = self.loaded();
         self.current = Some(thread);
@@ -137,7 +165,9 @@ impl<M: Machine> Kernel<M> {
         if loaded != Some(process) {
             let space = self.processes[process].space.expect("a process that runs has an address space");
             self.machine.enter_space(space.0.address());
-            self.machine.open_ports(&self.processes[process].ports);
+            if self.ports_open || !self.processes[process].ports.is_empty() {
+                self.machine.open_ports(&self.processes[process].ports);
+            }
             self.ports_open = !self.processes[process].ports.is_empty();
             if !self.ports_open {
                 self.processes[process].handoff_root = space.0.address();
@@ -161,9 +191,11 @@ impl<M: Machine> Kernel<M> {
             self.slice.sweep = self.machine.ticks() + self.clock.ticks_of(SWEEP);
         }
         at = at.min(self.slice.sweep);
-        if at != self.slice.armed {
+        // Where it is set for earlier it stays: it fires then once for nothing, which is cheaper than setting it anew
+        // with every change of the running thread.
+        if at < self.slice.armed {
             self.slice.armed = at;
-            self.machine.set_timer((at != NEVER).then_some(at));
+            self.machine.set_timer(Some(at));
         }
         self.handoff_allowed =
             self.slice.sweep != NEVER && !self.reaper.has_jobs() && !self.ports_open && !self.sees_every_call();

@@ -29,29 +29,51 @@ const BUDGET: u32 = 64;
 /// The flags that a new thread starts with: interrupts on, bit 1 always set (Intel SDM vol. 1, section 3.4.3).
 const INITIAL_FLAGS: u64 = 0x202;
 
-/// A system call as it came: numbers became types, nothing else is known.
-struct Request {
-    number: Sysno,
-    flags: CallFlags,
-    first: Handle,
-    second: Handle,
-    token: MessageId,
-    words: [u64; 8],
+/// A system call as it came: numbers became types. Its operands are still in the caller's registers.
+#[inline(always)]
+fn decode(rax: u64) -> Result<(Sysno, CallFlags), SysError> {
+    let number = Sysno::try_from(rax & 0xff)?;
+    let flags = u8::try_from(rax >> 8).ok().and_then(CallFlags::from_bits).ok_or(SysError::BadSyscall)?;
+    Ok((number, flags))
 }
 
-impl Request {
+/// The operands of the system call of thread `me`.
+impl<M: Machine> Kernel<M> {
     #[inline(always)]
-    fn decode(rax: u64, r: &Registers) -> Result<Request, SysError> {
-        let number = Sysno::try_from(rax & 0xff)?;
-        let flags = u8::try_from(rax >> 8).ok().and_then(CallFlags::from_bits).ok_or(SysError::BadSyscall)?;
-        Ok(Request {
-            number,
-            flags,
-            first: Handle::from_raw(r.rdi),
-            second: Handle::from_raw(r.rsi),
-            token: MessageId::from_raw(r.r15),
-            words: crate::thread::words(r),
-        })
+    fn first(&self, me: Ref<Thread>) -> Handle {
+        Handle::from_raw(self.threads[me].context.registers.rdi)
+    }
+    /// The object behind the first operand, if it is of this kind and the capability has all of `needed`.
+    #[inline(never)]
+    fn object_of<T>(&self, me: Ref<Thread>, kind: Kind, needed: Rights) -> Result<Ref<T>, SysError> {
+        let handle = self.first(me);
+        if let Some(slot) = self.processes[self.threads[me].process].caps_table.near_slot(handle.index())
+            && !self.coverage.is_on()
+            && let Some(object) = self.slots[slot].object(handle, kind, needed)
+        {
+            return Ok(object);
+        }
+        self.object_slowly(me, kind, needed)
+    }
+
+    /// The same wherever the slot is, or why there is no such object.
+    #[cold]
+    #[inline(never)]
+    fn object_slowly<T>(&self, me: Ref<Thread>, kind: Kind, needed: Rights) -> Result<Ref<T>, SysError> {
+        Ok(self.allow(self.threads[me].process, self.first(me), kind, needed)?.of())
+    }
+
+    #[inline(always)]
+    fn second(&self, me: Ref<Thread>) -> Handle {
+        Handle::from_raw(self.threads[me].context.registers.rsi)
+    }
+    #[inline(always)]
+    fn token(&self, me: Ref<Thread>) -> MessageId {
+        MessageId::from_raw(self.threads[me].context.registers.r15)
+    }
+    #[inline(always)]
+    fn words(&self, me: Ref<Thread>) -> [u64; 8] {
+        self.threads[me].words()
     }
 }
 
@@ -62,16 +84,17 @@ impl<M: Machine> Kernel<M> {
     pub fn syscall(&mut self) -> Resume {
         let Some(me) = self.current else { return self.start() };
         let raw = self.threads[me].context.registers.rax;
+        if let Some(resume) = self.hand_on(me, raw) {
+            return resume;
+        }
         self.changed = self.watched;
         if self.changed
             && let Some(next) = self.entered(me, Some(raw))
         {
             return self.choose(next);
         }
-        let registers = &mut self.threads[me].context.registers;
-        registers.rax = 0;
-        let answer =
-            Request::decode(raw, registers).map_err(Trouble::from).and_then(|request| self.serve(me, &request));
+        self.threads[me].context.registers.rax = 0;
+        let answer = decode(raw).map_err(Trouble::from).and_then(|(number, flags)| self.serve(me, number, flags));
         if self.coverage.is_on() {
             self.settle_uses();
         }
@@ -109,71 +132,73 @@ impl<M: Machine> Kernel<M> {
         if self.threads[me].wait == Wait::Nothing { Next::Same } else { Next::Reschedule }
     }
 
-    fn serve(&mut self, me: Ref<Thread>, r: &Request) -> Answer {
+    fn serve(&mut self, me: Ref<Thread>, number: Sysno, flags: CallFlags) -> Answer {
         let process = self.threads[me].process;
-        let cap = |k: &Self, kind, rights| k.allow(process, r.first, kind, rights);
-        let second = |k: &Self, kind, rights| k.allow(process, r.second, kind, rights);
-        match r.number {
-            Sysno::Call => self.call(me, cap(self, Kind::Queue, Rights::SEND)?, r.flags),
+        let cap = |k: &Self, kind, rights| k.allow(process, k.first(me), kind, rights);
+        let second = |k: &Self, kind, rights| k.allow(process, k.second(me), kind, rights);
+        match number {
+            Sysno::Call => self.call(me, cap(self, Kind::Queue, Rights::SEND)?, flags),
             Sysno::ReplyRecv => {
-                let queue = cap(self, Kind::Queue, Rights::RECEIVE)?;
-                self.reply_receive(me, r.token, queue.of(), r.flags)
+                let queue = self.object_of(me, Kind::Queue, Rights::RECEIVE)?;
+                self.reply_receive(me, self.token(me), queue, flags)
             }
-            Sysno::Recv => self.receive(me, cap(self, Kind::Queue, Rights::RECEIVE)?.of(), r.flags),
-            Sysno::Reply => self.reply(me, r.token),
+            Sysno::Recv => self.receive(me, self.object_of(me, Kind::Queue, Rights::RECEIVE)?, flags),
+            Sysno::Reply => self.reply(me, self.token(me)),
             Sysno::Post => self.post(me, cap(self, Kind::Queue, Rights::SEND)?),
-            Sysno::Forward => self.forward(me, r.token, cap(self, Kind::Queue, Rights::SEND)?),
+            Sysno::Forward => self.forward(me, self.token(me), cap(self, Kind::Queue, Rights::SEND)?),
             Sysno::ForwardRecv => {
                 let queue = second(self, Kind::Queue, Rights::RECEIVE)?;
-                self.forward_receive(me, r.token, cap(self, Kind::Queue, Rights::SEND)?, queue.of(), r.flags)
+                self.forward_receive(me, self.token(me), cap(self, Kind::Queue, Rights::SEND)?, queue.of(), flags)
             }
-            Sysno::LeaseRead | Sysno::LeaseWrite => self.lease_copy(process, r),
-            Sysno::LeaseCopy => self.lease_to_lease(process, r),
+            Sysno::LeaseRead | Sysno::LeaseWrite => self.lease_copy(me, process, number == Sysno::LeaseRead),
+            Sysno::LeaseCopy => self.lease_to_lease(me, process),
 
             Sysno::Exit => {
                 self.blame(me);
-                self.kill(process, false, r.first.raw() as i32 as i64);
+                self.kill(process, false, self.first(me).raw() as i32 as i64);
                 Ok(Next::Same)
             }
             Sysno::ThreadExit => self.thread_exit(me, process),
-            Sysno::Yield => self.pause(me, r.flags),
+            Sysno::Yield => self.pause(me, flags),
             Sysno::Clock => {
                 let now = self.clock.nanoseconds(self.machine.ticks());
                 self.give(me, [now])
             }
 
             Sysno::Duplicate => {
-                let cap = self.lookup(process, r.first)?;
-                let rights = Rights::from_bits_truncate(r.words[0] as u16);
-                let handle = self.derive(cap, rights, r.words[1], process, false)?;
+                let cap = self.lookup(process, self.first(me))?;
+                let rights = Rights::from_bits_truncate(self.words(me)[0] as u16);
+                let handle = self.derive(cap, rights, self.words(me)[1], process, false)?;
                 self.give(me, [handle.raw()])
             }
             Sysno::Close => {
-                let cap = self.lookup(process, r.first)?;
+                let cap = self.lookup(process, self.first(me))?;
                 let done = self.delete(cap.slot, &mut { BUDGET });
                 Ok(if done { Next::Same } else { Next::Restart })
             }
             Sysno::Revoke => {
-                let cap = self.lookup(process, r.first)?;
+                let cap = self.lookup(process, self.first(me))?;
                 let done = self.revoke(cap.slot, &mut { BUDGET });
                 Ok(if done { Next::Same } else { Next::Restart })
             }
             Sysno::Inspect => {
-                let cap = self.lookup(process, r.first)?;
+                let cap = self.lookup(process, self.first(me))?;
                 let size = match cap.kind {
                     Kind::Memory => self.memories[cap.of()].pages,
                     Kind::IoPorts => self.ports[cap.of()].range.count.into(),
                     _ => 0,
                 };
-                self.give(me, [cap.kind as u64, cap.rights().bits().into(), cap.badge, size])
+                self.give(me, [cap.kind as u64, cap.rights().bits().into(), self.slots[cap.slot].badge, size])
             }
 
             Sysno::CapabilityNext => {
-                let (handle, next) = self.next_capability(process, r.words[0]);
+                let (handle, next) = self.next_capability(process, self.words(me)[0]);
                 self.give(me, [handle.raw(), next])
             }
 
-            Sysno::AccountCreate => self.account_create(me, cap(self, Kind::Account, Rights::CREATE)?, r.words[0]),
+            Sysno::AccountCreate => {
+                self.account_create(me, cap(self, Kind::Account, Rights::CREATE)?, self.words(me)[0])
+            }
             Sysno::AccountDestroy => match cap(self, Kind::Account, Rights::DESTROY) {
                 // Made again after the teardown, the call finds its handle gone: that is its success.
                 Err(SysError::BadHandle) if core::mem::take(&mut self.threads[me].teardown) => Ok(Next::Same),
@@ -185,11 +210,11 @@ impl<M: Machine> Kernel<M> {
             }
             Sysno::AccountProcess => {
                 let account = cap(self, Kind::Account, Rights::INSPECT)?;
-                self.account_process(me, account.of(), r.words[0])
+                self.account_process(me, account.of(), self.words(me)[0])
             }
             Sysno::AccountThread => {
                 let account = cap(self, Kind::Account, Rights::INSPECT)?;
-                let (status, next) = self.next_thread_below(account.of(), r.words[0]);
+                let (status, next) = self.next_thread_below(account.of(), self.words(me)[0]);
                 if let Some(status) = &status {
                     self.report_thread(me, status);
                 }
@@ -197,28 +222,28 @@ impl<M: Machine> Kernel<M> {
             }
             Sysno::AccountCapability => {
                 let account = cap(self, Kind::Account, Rights::INSPECT)?;
-                let (status, next) = self.next_holding(account.of(), r.words[0], r.words[1])?;
+                let (status, next) = self.next_holding(account.of(), self.words(me)[0], self.words(me)[1])?;
                 if let Some(status) = &status {
                     self.report_capability(me, status);
                 }
                 self.give(me, [next, status.is_some().into()])
             }
 
-            Sysno::ProcessCreate => self.process_create(me, cap(self, Kind::Account, Rights::CREATE)?.of(), r),
+            Sysno::ProcessCreate => self.process_create(me, cap(self, Kind::Account, Rights::CREATE)?.of()),
             Sysno::ProcessLoad => {
                 let memory = second(self, Kind::Memory, Rights::READ)?;
                 let target = cap(self, Kind::Process, Rights::CONTROL)?.of();
                 self.stopped(target, &[ProcessState::Empty])?;
                 self.ensure_space(target)?;
-                let entry = self.load(target, memory.of(), Some(memory), r.words[0], r.words[1])?;
+                let entry = self.load(target, memory.of(), Some(memory), self.words(me)[0], self.words(me)[1])?;
                 self.give(me, [entry])
             }
             Sysno::ProcessGrant => {
                 let target = cap(self, Kind::Process, Rights::GRANT)?.of();
-                let granted = self.lookup(process, r.second)?;
+                let granted = self.lookup(process, self.second(me))?;
                 self.stopped(target, &[ProcessState::Empty, ProcessState::Running, ProcessState::Faulted])?;
-                let rights = Rights::from_bits_truncate(r.words[0] as u16);
-                let handle = self.derive(granted, rights, r.words[1], target, true)?;
+                let rights = Rights::from_bits_truncate(self.words(me)[0] as u16);
+                let handle = self.derive(granted, rights, self.words(me)[1], target, true)?;
                 self.give(me, [handle.raw()])
             }
             Sysno::ProcessStatus => {
@@ -228,42 +253,44 @@ impl<M: Machine> Kernel<M> {
             }
             Sysno::ProcessKill => {
                 let target = cap(self, Kind::Process, Rights::CONTROL)?.of();
-                self.process_kill(me, process, target, r.words[0] as i32 as i64)
+                self.process_kill(me, process, target, self.words(me)[0] as i32 as i64)
             }
             Sysno::ProcessReset => self.process_reset(me, process, cap(self, Kind::Process, Rights::CONTROL)?.of()),
 
             Sysno::ProcessRead => {
                 let target = cap(self, Kind::Process, Rights::CONTROL)?.of();
-                self.process_read(process, target, r)
+                self.process_read(me, process, target)
             }
 
-            Sysno::ThreadCreate => self.thread_create(me, cap(self, Kind::Process, Rights::CONTROL)?.of(), r),
-            Sysno::ThreadPriority => self.thread_priority(cap(self, Kind::Thread, Rights::CONTROL)?.of(), r.words[0]),
+            Sysno::ThreadCreate => self.thread_create(me, cap(self, Kind::Process, Rights::CONTROL)?.of()),
+            Sysno::ThreadPriority => {
+                self.thread_priority(cap(self, Kind::Thread, Rights::CONTROL)?.of(), self.words(me)[0])
+            }
 
-            Sysno::MemoryCreate => self.memory_create(me, process, cap(self, Kind::Account, Rights::CREATE)?.of(), r),
+            Sysno::MemoryCreate => self.memory_create(me, process, cap(self, Kind::Account, Rights::CREATE)?.of()),
             Sysno::MemoryPhysical => {
                 cap(self, Kind::Machine, Rights::CREATE)?;
                 let account = second(self, Kind::Account, Rights::CREATE)?.of();
-                self.memory_physical(me, process, account, r)
+                self.memory_physical(me, process, account)
             }
             Sysno::MemoryMap => {
                 let target = cap(self, Kind::Process, Rights::MAP)?.of();
-                self.memory_map(target, second(self, Kind::Memory, Rights::MAP)?, r)
+                self.memory_map(me, target, second(self, Kind::Memory, Rights::MAP)?)
             }
             Sysno::MemoryUnmap => {
                 let target: Ref<Process> = cap(self, Kind::Process, Rights::MAP)?.of();
-                let range = PageRange::claim(r.words[0], r.words[1])?;
+                let range = PageRange::claim(self.words(me)[0], self.words(me)[1])?;
                 let done = self.unmap(target, range, &mut { BUDGET })?;
                 Ok(if done { Next::Same } else { Next::Restart })
             }
             Sysno::MemoryAddress => {
                 let memory = cap(self, Kind::Memory, Rights::DMA)?.of();
-                self.memory_address(me, memory, r.words[0])
+                self.memory_address(me, memory, self.words(me)[0])
             }
 
             Sysno::QueueCreate => {
                 let account = cap(self, Kind::Account, Rights::CREATE)?.of();
-                let queue = self.create_queue(account, r.words[0], r.words[1])?;
+                let queue = self.create_queue(account, self.words(me)[0], self.words(me)[1])?;
                 self.give_new(me, process, Kind::Queue, queue.raw())
             }
             Sysno::EventCreate => {
@@ -272,25 +299,25 @@ impl<M: Machine> Kernel<M> {
                 self.give_new(me, process, Kind::Event, event.raw())
             }
             Sysno::EventSignal => {
-                let event = cap(self, Kind::Event, Rights::SIGNAL)?;
-                self.signal(event.of(), r.words[0]);
-                Ok(Next::Same)
+                let event = self.object_of(me, Kind::Event, Rights::SIGNAL)?;
+                let woken = self.set_bits(event, self.words(me)[0]);
+                Ok(woken.map_or(Next::Same, |woken| self.let_run(me, woken)))
             }
-            Sysno::EventWait => self.event_wait(me, cap(self, Kind::Event, Rights::WAIT)?.of(), r),
+            Sysno::EventWait => self.event_wait(me, self.object_of(me, Kind::Event, Rights::WAIT)?, flags),
             Sysno::EventBind => {
                 let queue = second(self, Kind::Queue, Rights::RECEIVE)?;
-                self.bind(cap(self, Kind::Event, Rights::WAIT)?.of(), queue.of(), r.words[0])?;
+                self.bind(cap(self, Kind::Event, Rights::WAIT)?.of(), queue.of(), self.words(me)[0])?;
                 Ok(Next::Same)
             }
 
             Sysno::IrqCreate => {
                 cap(self, Kind::Machine, Rights::CREATE)?;
                 let account = second(self, Kind::Account, Rights::CREATE)?.of();
-                self.irq_create(me, process, account, r)
+                self.irq_create(me, process, account)
             }
             Sysno::IrqBind => {
                 let event = second(self, Kind::Event, Rights::SIGNAL)?;
-                self.bind_irq(cap(self, Kind::Irq, Rights::USE)?, event.of(), r.words[0]);
+                self.bind_irq(cap(self, Kind::Irq, Rights::USE)?, event.of(), self.words(me)[0]);
                 Ok(Next::Same)
             }
             Sysno::IrqAck => {
@@ -301,11 +328,11 @@ impl<M: Machine> Kernel<M> {
             Sysno::PortsCreate => {
                 cap(self, Kind::Machine, Rights::CREATE)?;
                 let account = second(self, Kind::Account, Rights::CREATE)?.of();
-                let range = PortRange::claim(r.words[0], r.words[1])?;
+                let range = PortRange::claim(self.words(me)[0], self.words(me)[1])?;
                 let ports = self.create(account, IoPorts { range, account: Some(account), caps: 0 })?;
                 self.give_new(me, process, Kind::IoPorts, ports.raw())
             }
-            Sysno::PortsOpen => self.ports_open(process, r),
+            Sysno::PortsOpen => self.ports_open(me, process),
 
             Sysno::MachineInfo => {
                 cap(self, Kind::Machine, Rights::INSPECT)?;
@@ -320,7 +347,7 @@ impl<M: Machine> Kernel<M> {
             }
             Sysno::MachineLog => {
                 cap(self, Kind::Machine, Rights::CREATE)?;
-                self.machine_log(me, r.words[0])
+                self.machine_log(me, self.words(me)[0])
             }
         }
     }
@@ -344,26 +371,26 @@ impl<M: Machine> Kernel<M> {
         }
     }
 
-    fn lease_copy(&mut self, process: Ref<Process>, r: &Request) -> Answer {
-        let [offset, address, length, ..] = r.words;
+    fn lease_copy(&mut self, me: Ref<Thread>, process: Ref<Process>, reads: bool) -> Answer {
+        let [offset, address, length, ..] = self.words(me);
         if length > MAX_COPY {
             return Err(SysError::BadArgument.into());
         }
         let own = UserRange::claim(process, address, length).ok_or(SysError::BadAddress)?;
-        let reads = r.number == Sysno::LeaseRead;
         let access = if reads { LeaseAccess::READ } else { LeaseAccess::WRITE };
-        let lent = self.lease(process, r.token, r.second.raw(), offset, length, access)?;
+        let lent = self.lease(process, self.token(me), self.second(me).raw(), offset, length, access)?;
         let (from, to) = if reads { (lent, own) } else { (own, lent) };
         self.copy_user(from, to).map_err(|e| e.with_lease(reads))?;
         Ok(Next::Same)
     }
 
-    fn lease_to_lease(&mut self, process: Ref<Process>, r: &Request) -> Answer {
-        let [from_offset, to_offset, length, other, index, ..] = r.words;
+    fn lease_to_lease(&mut self, me: Ref<Thread>, process: Ref<Process>) -> Answer {
+        let [from_offset, to_offset, length, other, index, ..] = self.words(me);
         if length > MAX_COPY {
             return Err(SysError::BadArgument.into());
         }
-        let from = self.lease(process, r.token, r.second.raw(), from_offset, length, LeaseAccess::READ)?;
+        let from =
+            self.lease(process, self.token(me), self.second(me).raw(), from_offset, length, LeaseAccess::READ)?;
         let other = MessageId::from_raw(other);
         let to = self.lease(process, other, index, to_offset, length, LeaseAccess::WRITE)?;
         self.copy_user(from, to).map_err(|_| SysError::BadLease)?;
@@ -454,12 +481,12 @@ impl<M: Machine> Kernel<M> {
         None
     }
 
-    fn process_create(&mut self, me: Ref<Thread>, account: Ref<Account>, r: &Request) -> Answer {
+    fn process_create(&mut self, me: Ref<Thread>, account: Ref<Account>) -> Answer {
         let creator = self.threads[me].process;
-        let [bits, ceiling, name0, name1, ..] = r.words;
-        let event: Option<Ref<Event>> = match r.second.is_none() {
+        let [bits, ceiling, name0, name1, ..] = self.words(me);
+        let event: Option<Ref<Event>> = match self.second(me).is_none() {
             true => None,
-            false => Some(self.allow(creator, r.second, Kind::Event, Rights::SIGNAL)?.of()),
+            false => Some(self.allow(creator, self.second(me), Kind::Event, Rights::SIGNAL)?.of()),
         };
         if ceiling >= PRIORITIES as u64 || ceiling as u8 > self.processes[creator].ceiling {
             return Err(SysError::BadArgument.into());
@@ -564,8 +591,8 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// Copies out of a stopped process.
-    fn process_read(&mut self, own: Ref<Process>, target: Ref<Process>, r: &Request) -> Answer {
-        let [from, to, length, ..] = r.words;
+    fn process_read(&mut self, me: Ref<Thread>, own: Ref<Process>, target: Ref<Process>) -> Answer {
+        let [from, to, length, ..] = self.words(me);
         if length > MAX_COPY {
             return Err(SysError::BadArgument.into());
         }
@@ -576,9 +603,9 @@ impl<M: Machine> Kernel<M> {
         Ok(Next::Same)
     }
 
-    fn thread_create(&mut self, me: Ref<Thread>, target: Ref<Process>, r: &Request) -> Answer {
+    fn thread_create(&mut self, me: Ref<Thread>, target: Ref<Process>) -> Answer {
         let owner = self.threads[me].process;
-        let [entry, stack, message_at, argument, priority, ..] = r.words;
+        let [entry, stack, message_at, argument, priority, ..] = self.words(me);
         self.stopped(target, &[ProcessState::Empty, ProcessState::Running])?;
         if priority > self.processes[target].ceiling as u64 {
             return Err(SysError::BadArgument.into());
@@ -664,8 +691,8 @@ impl<M: Machine> Kernel<M> {
         Ok(Next::Same)
     }
 
-    fn memory_create(&mut self, me: Ref<Thread>, process: Ref<Process>, account: Ref<Account>, r: &Request) -> Answer {
-        let [pages, contiguous, ..] = r.words;
+    fn memory_create(&mut self, me: Ref<Thread>, process: Ref<Process>, account: Ref<Account>) -> Answer {
+        let [pages, contiguous, ..] = self.words(me);
         let most = if contiguous == 1 { MAX_CONTIGUOUS } else { MAX_PAGES };
         if pages == 0 || pages > most || contiguous > 1 {
             return Err(SysError::BadArgument.into());
@@ -688,14 +715,8 @@ impl<M: Machine> Kernel<M> {
         self.give_new(me, process, Kind::Memory, memory.raw())
     }
 
-    fn memory_physical(
-        &mut self,
-        me: Ref<Thread>,
-        process: Ref<Process>,
-        account: Ref<Account>,
-        r: &Request,
-    ) -> Answer {
-        let [start, pages, ..] = r.words;
+    fn memory_physical(&mut self, me: Ref<Thread>, process: Ref<Process>, account: Ref<Account>) -> Answer {
+        let [start, pages, ..] = self.words(me);
         let end = pages.checked_mul(PAGE_SIZE).and_then(|bytes| start.checked_add(bytes));
         let end = end.filter(|end| *end <= 1 << 52).ok_or(SysError::BadArgument)?;
         let in_ram = self.ram.iter().any(|range| start < range.end && end > range.start);
@@ -707,8 +728,8 @@ impl<M: Machine> Kernel<M> {
         self.give_new(me, process, Kind::Memory, memory.raw())
     }
 
-    fn memory_map(&mut self, target: Ref<Process>, memory: Cap, r: &Request) -> Answer {
-        let [address, offset, pages, protection, ..] = r.words;
+    fn memory_map(&mut self, me: Ref<Thread>, target: Ref<Process>, memory: Cap) -> Answer {
+        let [address, offset, pages, protection, ..] = self.words(me);
         let wanted = u16::try_from(protection).ok().and_then(Rights::from_bits).ok_or(SysError::BadArgument)?;
         let both = Rights::WRITE | Rights::EXECUTE;
         if !(Rights::READ | both).contains(wanted) || !wanted.contains(Rights::READ) || wanted.contains(both) {
@@ -736,8 +757,8 @@ impl<M: Machine> Kernel<M> {
         self.give(me, [address, run])
     }
 
-    fn event_wait(&mut self, me: Ref<Thread>, event: Ref<Event>, r: &Request) -> Answer {
-        let mask = r.words[0];
+    fn event_wait(&mut self, me: Ref<Thread>, event: Ref<Event>, flags: CallFlags) -> Answer {
+        let mask = self.words(me)[0];
         if mask == 0 {
             return Err(SysError::BadArgument.into());
         }
@@ -749,14 +770,14 @@ impl<M: Machine> Kernel<M> {
             self.events[event].bits &= !mask;
             return self.give(me, [bits & mask]);
         }
-        let deadline = self.deadline(me, r.flags)?;
+        let deadline = self.deadline(me, flags)?;
         self.block(me, Wait::Signal(event, mask), deadline);
         self.events[event].waiter = Some(me);
         Ok(Next::Reschedule)
     }
 
-    fn irq_create(&mut self, me: Ref<Thread>, process: Ref<Process>, account: Ref<Account>, r: &Request) -> Answer {
-        let [line, level, ..] = r.words;
+    fn irq_create(&mut self, me: Ref<Thread>, process: Ref<Process>, account: Ref<Account>) -> Answer {
+        let [line, level, ..] = self.words(me);
         let gsi = match line {
             u64::MAX => None,
             line => Some(u32::try_from(line).map_err(|_| SysError::BadArgument)?),
@@ -772,15 +793,15 @@ impl<M: Machine> Kernel<M> {
         Ok(next)
     }
 
-    fn ports_open(&mut self, own: Ref<Process>, r: &Request) -> Answer {
-        let cap = self.lookup(own, r.first)?.require(Kind::Process, Rights::empty())?;
+    fn ports_open(&mut self, me: Ref<Thread>, own: Ref<Process>) -> Answer {
+        let cap = self.lookup(own, self.first(me))?.require(Kind::Process, Rights::empty())?;
         if !cap.rights().intersects(Rights::CONTROL | Rights::MAP) {
             return Err(SysError::MissingRights.into());
         }
         self.coverage.note(cap, cap.rights() & (Rights::CONTROL | Rights::MAP));
         self.report_watched(own);
         let target: Ref<Process> = cap.of();
-        let ports: Ref<IoPorts> = self.allow(own, r.second, Kind::IoPorts, Rights::USE)?.of();
+        let ports: Ref<IoPorts> = self.allow(own, self.second(me), Kind::IoPorts, Rights::USE)?.of();
         let range = self.ports[ports].range;
         if self.processes[target].ports.contains(&range) {
             return Ok(Next::Same);

@@ -8,7 +8,7 @@
 //! 3. Deadlines are rounded up: nobody wakes early.
 
 use crate::mm::{Pool, Ref};
-use crate::thread::{FOREVER, Thread};
+use crate::thread::{FOREVER, NEVER, Thread};
 
 /// Ticks in a unit, as a shift: 16,384 ticks, 4 to 16 microseconds on real machines.
 const UNIT: u32 = 14;
@@ -20,12 +20,16 @@ pub struct Wheel {
     now: u64,
     bitmaps: [u64; LEVELS],
     heads: [[Option<Ref<Thread>>; SLOTS]; LEVELS],
+    /// What `next` has found last.
+    soonest: u64,
+    /// Whether the wheel has changed since then.
+    stale: bool,
 }
 
 impl Wheel {
     /// An empty wheel that starts at tick `now`.
     pub fn new(now: u64) -> Wheel {
-        Wheel { now: now >> UNIT, bitmaps: [0; LEVELS], heads: [[None; SLOTS]; LEVELS] }
+        Wheel { now: now >> UNIT, bitmaps: [0; LEVELS], heads: [[None; SLOTS]; LEVELS], soonest: NEVER, stale: false }
     }
 
     /// Adds a thread by its `deadline`. One without a deadline, or beyond the wheel's 300 years, is not added.
@@ -48,11 +52,13 @@ impl Wheel {
         (entry.timer_next, entry.timer_prev, entry.timer_slot) = (next, None, Some((level * SLOTS + n) as u16));
         self.heads[level][n] = Some(thread);
         self.bitmaps[level] |= 1 << n;
+        self.stale = true;
     }
 
     /// Takes a thread out, if it is in.
     pub fn remove(&mut self, threads: &mut Pool<Thread>, thread: Ref<Thread>) {
         let Some(slot) = threads[thread].timer_slot.take() else { return };
+        self.stale = true;
         let (level, n) = (slot as usize / SLOTS, slot as usize % SLOTS);
         let (next, prev) = (threads[thread].timer_next.take(), threads[thread].timer_prev.take());
         match prev {
@@ -68,7 +74,17 @@ impl Wheel {
     }
 
     /// The tick at which `expired` is worth calling next: that of the first deadline, or an earlier one.
-    pub fn next(&self) -> Option<u64> {
+    #[inline(always)]
+    pub fn next(&mut self) -> Option<u64> {
+        if self.stale {
+            self.soonest = self.find().unwrap_or(NEVER);
+            self.stale = false;
+        }
+        (self.soonest != NEVER).then_some(self.soonest)
+    }
+
+    #[inline(never)]
+    fn find(&self) -> Option<u64> {
         let level = self.bitmaps.iter().position(|b| *b != 0)?;
         let n = self.bitmaps[level].trailing_zeros() as u64;
         let above = self.now >> (6 * level + 6) << (6 * level + 6);
@@ -77,7 +93,7 @@ impl Wheel {
 
     /// Takes one thread whose deadline has passed at tick `now`. Call it until it gives none.
     pub fn expired(&mut self, threads: &mut Pool<Thread>, now: u64) -> Option<Ref<Thread>> {
-        while let Some(due) = self.next().filter(|due| *due <= now) {
+        while let Some(due) = self.find().filter(|due| *due <= now) {
             let level = self.bitmaps.iter().position(|b| *b != 0)?;
             let n = self.bitmaps[level].trailing_zeros() as usize;
             self.now = self.now.max(due >> UNIT);
@@ -88,6 +104,7 @@ impl Wheel {
             }
             // Invariant 1: the slot has begun, so its threads differ from `now` in lower groups, all of them.
             self.bitmaps[level] &= !(1 << n);
+            self.stale = true;
             let mut next = self.heads[level][n].take();
             while let Some(thread) = next {
                 next = threads[thread].timer_next;

@@ -334,6 +334,22 @@ impl Mm {
         unsafe { (self.plain(frame) as *mut u64).add(index).write(value) }
     }
 
+    /// `N` words of a frame of plain bytes, from word `index` on.
+    #[inline]
+    pub fn words<const N: usize>(&self, frame: Frame, index: usize) -> [u64; N] {
+        assert!(index <= PAGE / 8 - N);
+        // SAFETY: 1. As `bytes`. 2. All the words lie in the page, checked above; any bits are words.
+        unsafe { (self.plain(frame) as *const u64).add(index).cast::<[u64; N]>().read() }
+    }
+
+    /// Sets `N` words of a frame of plain bytes, from word `index` on.
+    #[inline]
+    pub fn set_words<const N: usize>(&mut self, frame: Frame, index: usize, words: [u64; N]) {
+        assert!(index <= PAGE / 8 - N);
+        // SAFETY: 1. As `bytes_mut`. 2. All the words lie in the page, checked above.
+        unsafe { (self.plain(frame) as *mut u64).add(index).cast::<[u64; N]>().write(words) }
+    }
+
     /// Copies `length` bytes between two frames of plain bytes (the same frame is allowed).
     ///
     /// # Panics

@@ -303,7 +303,7 @@ proptest! {
                 let found = w.k.lookup(actors[node.owner].process, node.handle);
                 prop_assert_eq!(found.is_ok(), node.alive, "{:?}", node);
                 if let Ok(cap) = found {
-                    prop_assert_eq!((cap.of(), cap.rights().bits(), cap.badge), (object, node.rights & 7, node.badge));
+                    prop_assert_eq!((cap.of(), cap.rights().bits(), w.k.slots[cap.slot].badge), (object, node.rights & 7, node.badge));
                 }
             }
             let orphans = tree.living().iter().filter(|n| tree.0[**n].parent.is_none()).count();

@@ -260,6 +260,9 @@ impl World {
     /// The running thread enters the kernel by a system call, as the entry code has it.
     fn enter(&mut self) -> Resume {
         let current = self.k.current.expect("a thread runs");
+        if self.way == Way::General {
+            self.k.handoff_allowed = false;
+        }
         if self.way == Way::Handoff {
             if self.k.slice.sweep == NEVER {
                 self.k.slice.sweep = self.k.machine.now + SECOND;
@@ -270,8 +273,8 @@ impl World {
         let r = self.k.threads[current].context.registers;
         let handover = match r.rax {
             _ if self.way == Way::General => None,
-            number if number == Sysno::Call as u64 => self.k.hand_call(),
-            number if number == Sysno::ReplyRecv as u64 => self.k.hand_reply(),
+            number if number == Sysno::Call as u64 => self.k.hand_call::<false>(),
+            number if number == Sysno::ReplyRecv as u64 => self.k.hand_reply::<false>(),
             _ => None,
         };
         match handover {
@@ -284,16 +287,7 @@ impl World {
     fn deliver(&mut self, sender: Ref<Thread>, handover: Handover) -> Resume {
         let Handover(to) = handover;
         assert_eq!((self.k.current, self.k.threads[to].context.entered), (Some(to), Entered::Syscall));
-        let from = &self.k.threads[sender];
-        let (words, tag, badge, id) = (from.words(), from.tag().raw(), from.badge, from.call);
-        let called = from.is_calling();
-        self.k.threads[to].set_words(words);
-        let r = &mut self.k.threads[to].context.registers;
-        (r.rax, r.rsi) = (0, tag);
-        if called {
-            (r.rdi, r.r15) = (badge, id);
-        }
-        Resume::Thread(&self.k.threads[to].context)
+        self.k.complete(sender, handover)
     }
 
     /// The running threads yield until `thread` runs; what they had in their registers they find there again.

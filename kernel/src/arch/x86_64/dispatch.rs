@@ -76,7 +76,7 @@ fn go(resume: Resume) -> ! {
 pub extern "C" fn on_call() -> *const Context {
     // SAFETY: called by the entry code. The reference is not used any more when `on_syscall` makes its own.
     let kernel = unsafe { the_kernel() };
-    match kernel.hand_call() {
+    match kernel.hand_call::<false>() {
         Some(Handover(to)) => kernel.context_of(to),
         None => on_syscall(),
     }
@@ -86,7 +86,7 @@ pub extern "C" fn on_call() -> *const Context {
 pub extern "C" fn on_reply_recv() -> *const Context {
     // SAFETY: as in `on_call`.
     let kernel = unsafe { the_kernel() };
-    match kernel.hand_reply() {
+    match kernel.hand_reply::<false>() {
         Some(Handover(to)) => kernel.context_of(to),
         None => on_syscall(),
     }
