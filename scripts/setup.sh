@@ -61,6 +61,7 @@ if [ "${needs:-}" = tests ]; then
     [ -d /usr/lib/grub/x86_64-efi ] || missing="$missing grub-efi-amd64-bin"
     [ -e /usr/share/ovmf/OVMF.fd ] || missing="$missing ovmf"
     have gdb || missing="$missing gdb"
+    have git || missing="$missing git"
 fi
 
 # stop REASON: say what to do by hand, and end.

@@ -90,7 +90,7 @@ fn mounted(world: &World) -> Dir {
 
 #[test]
 fn a_filesystem_on_it_loses_nothing_while_either_is_killed_anywhere() {
-    kill_everywhere(|world| {
+    let deaths = kill_everywhere(|world| {
         let root = mounted(world);
         assert_eq!(root.mkdir("tessera"), Ok(()), "done twice it finds the directory there");
         root.create("tessera/tile").unwrap().into_stream().write_all(b"small").unwrap();
@@ -98,4 +98,5 @@ fn a_filesystem_on_it_loses_nothing_while_either_is_killed_anywhere() {
         assert_eq!(root.read("tessera/tile"), Ok(b"small".to_vec()));
         assert_eq!(root.mkdir("tessera"), Err(FsError::Exists));
     });
+    assert!(deaths.deaths >= 100, "{deaths:?}");
 }

@@ -155,7 +155,7 @@ impl World {
 
 /// Runs `test` once undisturbed, and then again and again with fresh servers, one of which is killed: at another of its
 /// system calls each time, before and after that has had its effect. Every reception and every answer is among them.
-/// The test holds no line for that: what it asserts must be true each time. Takes about a tenth of a millisecond a run.
+/// The test holds no line for that: what it asserts must be true each time. A run takes less than a millisecond.
 ///
 /// # Panics
 /// Where the test does; the message says where the server died. And where the test starts no server.

@@ -6,9 +6,13 @@ use super::*;
 fn copy() -> (tempfile::TempDir, Tree) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let root = folder.path().canonicalize().expect("it is there");
-    let script = "git -C \"$1\" ls-files -z --cached --others --exclude-standard | \
-        tar -C \"$1\" --null --ignore-failed-read -T - -c 2>/dev/null | tar -x -C \"$2\" && cd \"$2\" && git init -q && \
-        git add -A && git -c user.name=t -c user.email=t@localhost commit -q -m copy";
+    let script = r#"
+        cd "$1"
+        { git ls-files -z --cached --others --exclude-standard 2>/dev/null ||
+            find . \( -name target -o -name .tessera \) -prune -o -type f -print0; } |
+            tar --null --ignore-failed-read -T - -c 2>/dev/null | tar -x -C "$2"
+        cd "$2" && git init -q && git add -A &&
+            git -c user.name=t -c user.email=t@localhost commit -q -m copy"#;
     let mut shell = Command::new("sh");
     shell.args(["-c", script, "sh"]).args([&workspace::root(), &root]);
     assert!(shell.status().expect("there is a shell").success());
