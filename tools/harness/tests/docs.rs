@@ -106,6 +106,15 @@ fn renamed(files: &[&str], names: &[(&str, &str)]) -> Result<Vec<(String, String
     files.iter().map(|file| Ok((rename(file), rename(&fs::read_to_string(workspace::root().join(file))?)))).collect()
 }
 
+/// The page shows the service's entry as it is in the description, but for the remark on its first line.
+fn assert_entry(page: &str, service: &str, description: &str) {
+    let header = format!("[service.{service}]");
+    let (_, rest) = description.split_once(&header).expect("the service is described");
+    let keys = rest.split("\n\n").next().and_then(|entry| entry.split_once('\n')).map_or("", |(_, keys)| keys);
+    let entry = format!("{header}\n{}\n", keys.trim_end());
+    assert!(blocks(page, "text").iter().any(|block| format!("{block}\n").contains(&entry)), "no page shows\n{entry}");
+}
+
 #[test]
 fn the_first_server_is_shown_as_new_server_makes_it() -> Result<()> {
     let page = fs::read_to_string(workspace::root().join("docs/src/first-server.md"))?;
@@ -124,6 +133,7 @@ fn the_first_server_is_shown_as_new_server_makes_it() -> Result<()> {
     for (file, _) in &files {
         assert!(page.contains(&format!("\nmade   {file}\n")), "{file} is made, and the page does not say so");
     }
+    assert_entry(&page, "ledger", &files.last().expect("the description is the last").1);
     let shown = blocks(&page, "rust");
     assert!(shown.len() >= 6);
     for block in shown {
@@ -149,6 +159,7 @@ fn the_store_of_the_tutorial_is_the_one_that_is_built_and_all_of_it_is_shown() -
         ("kv@", "store@"),
         ("kill kv", "kill store"),
         ("fn kv_", "fn store_"),
+        ("service.kv]", "service.store]"),
         (".system(\"examples/system.toml\")", ""),
     ];
     let files = ["src/lib.rs", "src/entries.rs", "src/main.rs", "src/bin/kv-client.rs", "src/tests.rs"];
@@ -156,6 +167,8 @@ fn the_store_of_the_tutorial_is_the_one_that_is_built_and_all_of_it_is_shown() -
     let mut files: Vec<&str> = files.iter().map(String::as_str).collect();
     files.push("tools/harness/tests/kv.rs");
     let files = renamed(&files, &names)?;
+    let described = renamed(&["examples/system.toml"], &names)?;
+    assert_entry(&page, "store", &described[0].1);
     let shown = blocks(&page, "rust");
     for block in &shown {
         let found = files.iter().any(|(_, text)| text.contains(block.trim()));
