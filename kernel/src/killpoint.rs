@@ -33,7 +33,7 @@ use heapless::Vec;
 /// The exit status of a process that was killed at a point.
 pub const KILLED: i64 = -3;
 /// Most points of one boot.
-const MOST_POINTS: usize = 8;
+const MOST_POINTS: usize = 12;
 /// Most names that are counted; further ones are not.
 const MOST_NAMES: usize = 24;
 
@@ -324,7 +324,8 @@ mod tests {
             "kill=fs@reply:1",
             "kill=fs@entry:99999999999999999999999",
             "kill=a-name-of-seventeen@entry:1",
-            "kill=a@entry:1,a@entry:2,a@entry:3,a@entry:4,a@entry:5,a@entry:6,a@entry:7,a@entry:8,a@entry:9",
+            "kill=a@entry:1,a@entry:2,a@entry:3,a@entry:4,a@entry:5,a@entry:6,a@entry:7,a@entry:8,a@entry:9,\
+             a@entry:10,a@entry:11,a@entry:12,a@entry:13",
             "hang=fs@message:1",
             "hang=fs@entry:0",
             "count=",

@@ -62,18 +62,6 @@ impl Images {
         Ok(built.insert(images).clone())
     }
 
-    /// The same services under another description, the text of a `system.toml`; the archive is kept in `directory`.
-    pub fn described(&self, text: &str, directory: &Path) -> Result<Images> {
-        let mut members = archive::unpack(&fs::read(&self.archive)?)?;
-        let binaries: Vec<String> = members.iter().map(|(name, _)| name.clone()).collect();
-        let system = description::parse("system.toml", text, &binaries)?;
-        let packed = members.iter_mut().find(|(name, _)| name == manifest::MEMBER);
-        packed.context("the boot archive holds no description")?.1 = system.pack();
-        let images = Images { archive: directory.join("boot.tar"), ..self.clone() };
-        fs::write(&images.archive, archive::pack(&members)?)?;
-        Ok(images)
-    }
-
     /// The images of the system that the description in this file is of: another boot archive, and the clients of the
     /// examples beside the other programs.
     pub fn of_system(description: &Path) -> Result<Images> {

@@ -334,9 +334,11 @@ impl System {
         Ok(())
     }
 
-    /// Cuts the power. What the guest had written to its disk is there; what it had in its memory is not.
-    pub fn kill(mut self) {
+    /// Cuts the power. What the guest had written to its disk is there; what it had in its memory is not. Returns
+    /// all that came over the serial line.
+    pub fn kill(mut self) -> String {
         self.machine.kill();
+        self.log()
     }
 }
 

@@ -70,6 +70,16 @@ fn a_storm_of_restarts_leaves_the_others_at_work_and_ends_when_its_cause_does() 
 }
 
 #[test]
+fn a_storm_of_deaths_of_the_supervisor_stops_the_machine_with_the_reason() -> Result<()> {
+    // It dies of something eleven times within a moment, each time while it sets everything up again.
+    let deaths = ["init@entry:300"].into_iter().chain(["init@entry:+20"; 10]).collect::<Vec<_>>().join(",");
+    let error = System::builder().kill(deaths).exec("echo never").expect_err("there is no supervisor any more");
+    let text = format!("{error:#}");
+    assert!(text.contains("init died 11 times"), "{text}");
+    Ok(())
+}
+
+#[test]
 fn a_death_between_effect_and_reply_does_not_repeat_the_effect() -> Result<()> {
     for at in [20, 60, 100, 140, 180, 220] {
         survives(&format!("fs@before-reply:{at}"))?;

@@ -1,6 +1,6 @@
 //! Requests that kill their server, servers that die over and over: what is refused, held, reported, and left alone.
 
-use harness::{Disk, Images, Output, Result, System, workspace};
+use harness::{Disk, Output, Result, System, workspace};
 
 const SIZE: usize = 8 << 20;
 
@@ -53,13 +53,14 @@ fn a_request_that_kills_its_server_is_refused_and_the_crash_is_reported() -> Res
 
 #[test]
 fn the_description_says_how_often_a_service_may_die_at_one_call() -> Result<()> {
-    let (disk, directory) = (Disk::scratch(64 << 20)?, tempfile::tempdir()?);
+    let disk = Disk::scratch(64 << 20)?;
     disk.write("/home/image", &program(POISONED))?;
     let text = std::fs::read_to_string(workspace::system_toml())?;
     let text = text.replace("[service.pipe]\n", "[service.pipe]\nrestart = { max_attempts = 7 }\n");
-    let images = Images::get()?.described(&text, directory.path())?;
+    let description = workspace::target_dir().join("max-attempts.toml");
+    std::fs::write(&description, text)?;
     let script = "svc upgrade pipe /home/image; echo x | cat; svc list";
-    let output = System::builder().disk(&disk).images(images).exec(script)?.success()?;
+    let output = System::builder().disk(&disk).system(description).exec(script)?.success()?;
     let (text, errors) = (output.text(), output.error_text());
     assert!(errors.contains("server died"), "{errors}\n{text}");
     let row = text.lines().find(|line| line.starts_with("pipe")).unwrap_or("");
