@@ -26,7 +26,7 @@ pub const PAGE_SIZE: u64 = 4096;
 pub const MAX_DMA_PAGES: u32 = 128;
 
 /// Leads every packed description; the last byte is the version of this crate's types.
-const MAGIC: [u8; 8] = *b"tessera\x01";
+const MAGIC: [u8; 8] = *b"tessera\x02";
 
 /// A whole system: what init starts, with which capabilities, and what is left for programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,6 +156,8 @@ pub struct Persistent {
     pub name: String,
     /// Its size.
     pub size: Amount,
+    /// Devices may reach it: that of the service, or of a service to which it hands it on.
+    pub dma: bool,
 }
 
 /// What init does when a service dies.
@@ -276,7 +278,7 @@ mod tests {
                 provides: vec![Queue { name: "fs".to_string(), ring: 32 }],
                 uses: uses.clone(),
                 restart: Restart::default(),
-                persistent: vec![Persistent { name: "cache".to_string(), size: Amount::Percent(10) }],
+                persistent: vec![Persistent { name: "cache".to_string(), size: Amount::Percent(10), dma: true }],
                 heartbeat_ms: Some(2000),
             }],
             programs: Programs { memory: Amount::Percent(80), stack_pages: 32, priority: 8, uses },

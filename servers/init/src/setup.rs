@@ -195,10 +195,12 @@ fn make_service(
     for (number, memory) in service.persistent.iter().enumerate() {
         let pages = memory.size.pages(left).max(1);
         let made = boot.account.create_memory(pages).doing("make its lasting memory")?;
-        let rights = Rights::READ | Rights::WRITE | Rights::MAP | Rights::DMA;
-        unit.hand(&format!("persistent:{}", memory.name), made.handle(), rights, 0)?;
+        let mut rights = Rights::READ | Rights::WRITE | Rights::MAP;
+        rights.set(Rights::DMA, memory.dma);
+        let name = format!("persistent:{}", memory.name);
+        unit.hand(&name, made.handle(), rights, 0)?;
         if number == 0 {
-            unit.hand("persistent", made.handle(), rights, 0)?;
+            unit.alias("persistent", &name);
         }
         boot.memories.push(made);
     }

@@ -108,6 +108,12 @@ impl Unit {
         Ok(())
     }
 
+    /// Lets it find what it was handed as `known` also under `name`.
+    pub fn alias(&mut self, name: &str, known: &str) {
+        let handle = self.names.iter().find(|(other, _)| other == known).map(|(_, handle)| *handle);
+        self.names.extend(handle.map(|handle| (name.into(), handle)));
+    }
+
     /// It cannot run on this machine, for this reason.
     pub fn set_lacking(&mut self, reason: String) {
         self.lacks = Some(reason);

@@ -7,7 +7,13 @@
 //! a description of their own ([`Images::of_system`]).
 //! Files in the images directory are replaced whole, so that two builds at once do not see half of one another.
 
-use crate::{archive, description, elf, toolchain::Toolchain, workspace};
+use crate::{
+    archive,
+    description::{self, Description},
+    elf,
+    toolchain::Toolchain,
+    workspace::{self, shown},
+};
 use anyhow::{Context, Result, bail, ensure};
 use std::{
     fs,
@@ -71,7 +77,7 @@ impl Images {
             files(&folder.join(EXAMPLES))?.into_iter().partition::<Vec<_>, _>(|file| is_client(&name_of(file)));
         let servers = [files(&folder.join("servers"))?, examples].concat();
         let names: Vec<String> = servers.iter().map(|server| name_of(server)).collect();
-        let system = describe(description, &names)?;
+        let system = usable(description, &names)?;
         let name = workspace::shown(description).replace('/', "-");
         let archive = folder.join("systems").join(name).with_extension("tar");
         replace(&archive, &boot_archive(&system, &servers)?)?;
@@ -132,7 +138,7 @@ pub fn build() -> Result<Images> {
     install_programs(&hostile, &directory.join("test"))?;
     let servers = files(&directory.join("servers"))?;
     let names: Vec<String> = servers.iter().map(|server| name_of(server)).collect();
-    let system = describe(&workspace::system_toml(), &names)?;
+    let system = usable(&workspace::system_toml(), &names)?;
     replace(&directory.join("boot.tar"), &boot_archive(&system, &servers)?)?;
     Images::find(&directory)
 }
@@ -165,12 +171,12 @@ fn package_name(manifest: &Path) -> Result<String> {
 
 /// Checks `system.toml` against what the servers build, without building anything.
 pub fn check_description() -> Result<manifest::System> {
-    describe(&workspace::system_toml(), &package_names(&["servers"])?)
+    flawless(&workspace::system_toml(), &package_names(&["servers"])?)
 }
 
 /// The same for the description of another system.
 pub fn check_description_of(description: &Path) -> Result<manifest::System> {
-    describe(description, &package_names(&["servers", EXAMPLES])?)
+    flawless(description, &package_names(&["servers", EXAMPLES])?)
 }
 
 fn package_names(folders: &[&str]) -> Result<Vec<String>> {
@@ -184,9 +190,25 @@ fn package_names(folders: &[&str]) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn describe(path: &Path, binaries: &[String]) -> Result<manifest::System> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", workspace::shown(path)))?;
-    Ok(description::parse(&workspace::shown(path), &text, binaries)?)
+fn describe(path: &Path, binaries: &[String]) -> Result<Description> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", shown(path)))?;
+    Ok(description::parse(&shown(path), &text, binaries)?)
+}
+
+/// A description to build from. What in it is of no use is said.
+fn usable(path: &Path, binaries: &[String]) -> Result<manifest::System> {
+    let Description { system, warnings } = describe(path, binaries)?;
+    if !warnings.problems.is_empty() {
+        eprintln!("{warnings}");
+    }
+    Ok(system)
+}
+
+/// A description in which nothing is of no use.
+fn flawless(path: &Path, binaries: &[String]) -> Result<manifest::System> {
+    let Description { system, warnings } = describe(path, binaries)?;
+    ensure!(warnings.problems.is_empty(), "{} is sound, but for\n{warnings}", shown(path));
+    Ok(system)
 }
 
 /// The archive: the packed description, init, and every binary that a service runs.

@@ -11,12 +11,19 @@ pub struct Problem {
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
+    /// It may stay as it is.
+    pub is_warning: bool,
 }
 
 impl Problem {
     /// A problem at `at`.
     pub fn new(at: Range<usize>, message: impl Into<String>) -> Problem {
-        Problem { at, message: message.into(), help: None }
+        Problem { at, message: message.into(), help: None, is_warning: false }
+    }
+
+    /// Something at `at` that is of no use.
+    pub fn warning(at: Range<usize>, message: impl Into<String>) -> Problem {
+        Problem { is_warning: true, ..Problem::new(at, message) }
     }
 
     /// The same with advice.
@@ -45,7 +52,7 @@ impl Problem {
         let carets = "^".repeat(text[start..end].chars().count().max(1));
         let gutter = " ".repeat(number.to_string().len());
         let indent: String = text[line_start..start].chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        let mut out = format!("error: {}\n", self.message);
+        let mut out = format!("{}: {}\n", if self.is_warning { "warning" } else { "error" }, self.message);
         let _ = writeln!(out, "{gutter}--> {file}:{number}:{}", column + 1);
         let _ = writeln!(out, "{gutter} |\n{number} | {line}\n{gutter} | {indent}{carets}");
         if let Some(help) = &self.help {

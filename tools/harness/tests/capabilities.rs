@@ -1,6 +1,6 @@
 //! `svc caps`: what each process holds, where that comes from, who pays, and what was never used.
 
-use harness::{Result, System};
+use harness::{Result, System, graph};
 use userland::holdings::Holdings;
 
 /// The cells of the row of this holder and name.
@@ -34,9 +34,7 @@ fn what_a_process_holds_is_shown_with_its_origin_and_who_pays() -> Result<()> {
 #[test]
 fn the_lines_for_tools_say_the_same_and_nobody_is_left_out() -> Result<()> {
     let output = System::builder().exec("svc caps --raw")?.success()?;
-    let holdings = Holdings::parse(&output.text())
-        .map(|holdings| holdings.clone())
-        .map_err(|line| harness::Error::msg(line.to_owned()))?;
+    let holdings = Holdings::parse(&output.text()).map_err(str::to_owned).expect("every line is of its form");
     for name in ["init", "console", "block", "fs", "pipe", "session", "sh", "svc"] {
         let holder = holdings.holders.iter().find(|holder| holder.name == name).expect("it runs");
         assert!(holdings.held.iter().filter(|held| held.process == holder.number).count() > 4, "{name}");
@@ -47,15 +45,29 @@ fn the_lines_for_tools_say_the_same_and_nobody_is_left_out() -> Result<()> {
         assert_eq!((parent.kind, parent.object), (held.kind, held.object));
         assert!(parent.rights().contains(held.rights()), "{held:?} has more than {parent:?}");
     }
+    let graph = graph::running(&holdings, false);
+    let derived = holdings.held.iter().filter(|held| held.parent_process != 0).count();
+    assert_eq!((graph.boxes.len(), graph.arrows.len()), (holdings.holders.len(), derived));
+    assert!(graph::svg(&graph).contains(" block: queue block<"));
     Ok(())
 }
 
 #[test]
 fn rights_that_were_never_used_are_told_on_demand_and_at_the_end() -> Result<()> {
     let output = System::builder().word("coverage=1").exec("echo x > /tmp/x; cat /tmp/x; svc caps --unused")?;
-    let table = output.success()?.text();
-    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("fs ")).collect();
-    assert!(!rows.iter().any(|line| line.contains(" block ")), "fs has called block: {table}");
-    assert!(table.lines().any(|line| line.starts_with("sh ")), "the shell has not used everything: {table}");
+    let output = output.success()?;
+    let table = output.text();
+    let shows = |holder: &str, name: &str| {
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        table
+            .lines()
+            .map(words)
+            .any(|cells| cells.first().is_some_and(|c| c == holder) && cells.get(2).is_some_and(|c| c == name))
+    };
+    assert!(!shows("fs", "block"), "fs has called block: {table}");
+    assert!(shows("fs", "log"), "fs had nothing to say: {table}");
+    let end: Vec<&str> = output.log.lines().filter(|line| line.starts_with("coverage: fs ")).collect();
+    assert!(end.contains(&"coverage: fs never used send of log"), "{end:?}");
+    assert!(!end.iter().any(|line| line.ends_with(" of block")), "{end:?}");
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 mod bench;
 mod disk;
+mod graph;
 mod iso;
 mod lint;
 mod new_server;
@@ -48,6 +49,8 @@ enum Command {
     Sweep(sweep::Options),
     /// Kill services at random while clients work, and compare what comes of it with a model
     Storm(storm::Options),
+    /// Draw who holds which capability, as Mermaid or SVG
+    Graph(graph::Options),
     /// Name the functions at the addresses of a crash report
     Symbolize(symbolize::Options),
     /// Make disk images and move files in and out of them
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::NewServer(options) => options.run().unwrap_or_else(failed(1)),
         Command::Sweep(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
         Command::Storm(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
+        Command::Graph(options) => options.run().unwrap_or_else(failed(1)),
         Command::Symbolize(options) => options.run().unwrap_or_else(failed(1)),
         Command::Disk(command) => command.run().unwrap_or_else(failed(1)),
         Command::Check => lint::run().unwrap_or_else(failed(1)),

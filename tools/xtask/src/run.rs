@@ -29,6 +29,8 @@ enum Firmware {
 /// The size of the disk that is made when there is none.
 const NEW_DISK: u64 = 64 << 20;
 const DEFAULT_TIMEOUT: u64 = 60;
+/// The word of the kernel's command line with which it notes which rights are used.
+pub const COVERAGE: &str = "coverage=1";
 
 /// Boots in QEMU. Without --exec the console is this terminal; leave it with Ctrl-A x, or type `poweroff`.
 #[derive(Args, Clone)]
@@ -56,6 +58,9 @@ pub struct Options {
     /// Count guest instructions: one is one nanosecond of the guest, while it is not idle
     #[arg(long)]
     icount: bool,
+    /// Note which rights are used, and say at the end which ones the services never used (in the guest: `svc caps --unused`)
+    #[arg(long)]
+    coverage: bool,
     /// Boot from an ISO with this firmware, instead of having QEMU load the kernel
     #[arg(long, value_name = "FIRMWARE")]
     iso: Option<Firmware>,
@@ -91,6 +96,7 @@ impl Options {
             serial: Serial::Pipes,
         };
         config.words.extend(self.exec.as_deref().map(exec_word));
+        config.words.extend(self.coverage.then(|| COVERAGE.to_owned()));
         if let Some(firmware) = self.iso {
             let words = std::mem::take(&mut config.words).join(" ");
             config.boot = boot_iso(&images, &words, firmware)?;
@@ -160,6 +166,9 @@ pub fn exec(config: &Config, command: &str, timeout: Duration, verbose: bool) ->
     if let Err(error) = machine.wait_end(POWER_OFF.min(timeout.saturating_sub(started.elapsed()).max(POWER_OFF / 3))) {
         eprintln!("warning: the command ended, but its machine did not power off by itself: {error:#}");
         machine.kill();
+    }
+    if !verbose {
+        machine.log().lines().filter(|line| line.starts_with("coverage: ")).for_each(|line| eprintln!("{line}"));
     }
     Ok(ExitCode::from(exit_code(status)))
 }

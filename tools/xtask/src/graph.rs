@@ -1,0 +1,88 @@
+//! `cargo xtask graph`.
+
+use crate::run::COVERAGE;
+use anyhow::{Context, Result, anyhow, ensure};
+use clap::Args;
+use harness::{
+    System,
+    build::check_description,
+    graph::{Graph, described, mermaid, running, svg},
+    workspace,
+};
+use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
+use userland::holdings::Holdings;
+
+/// How the lines of `svc caps --raw` begin.
+const FIRST_LINE: &str = "process 1 init\n";
+
+/// In what form the graph is drawn.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    /// Text that viewers of Markdown draw
+    Mermaid,
+    /// A drawing for a browser
+    Svg,
+}
+
+/// Draws who holds which capability: as system.toml describes it, or as it is in a running system.
+#[derive(Args)]
+#[command(
+    after_help = "The form is Mermaid, unless --format says otherwise or the file's name ends in .svg. The exit \
+    status is 0, or 1 when nothing could be drawn, or 124 or 125 as of `run` when the machine of --live failed."
+)]
+pub struct Options {
+    /// Where to [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// In what form
+    #[arg(short, long)]
+    format: Option<Format>,
+    /// Boot a system with a fresh disk and draw what its processes hold: objects, rights, badges, origins, payers
+    #[arg(long)]
+    live: bool,
+    /// With --live: run this in the guest's shell before
+    #[arg(long, value_name = "CMD", requires = "live")]
+    exec: Option<String>,
+    /// With --live: mark the rights that were never used
+    #[arg(long, requires = "live")]
+    coverage: bool,
+    /// How long --live may take, boot included
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "live")]
+    timeout: u64,
+}
+
+impl Options {
+    /// Draws it.
+    pub fn run(&self) -> Result<ExitCode> {
+        let graph = if self.live { self.live()? } else { described(&check_description()?, &shown_description()) };
+        let by_name = self.output.as_ref().and_then(|file| file.extension()).is_some_and(|ending| ending == "svg");
+        let drawn = match self.format.unwrap_or(if by_name { Format::Svg } else { Format::Mermaid }) {
+            Format::Mermaid => mermaid(&graph),
+            Format::Svg => svg(&graph),
+        };
+        match &self.output {
+            None => print!("{drawn}"),
+            Some(file) => fs::write(file, drawn).with_context(|| format!("cannot write {}", file.display()))?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn live(&self) -> Result<Graph> {
+        let mut system = System::builder().patience(Duration::from_secs(self.timeout));
+        if self.coverage {
+            system = system.word(COVERAGE);
+        }
+        let before = self.exec.as_ref().map_or(String::new(), |command| format!("{command}\n"));
+        let output = system.exec(&format!("{before}svc caps --raw"))?;
+        ensure!(output.status == 0, "`svc caps --raw` failed: {}", output.error_text().trim_end());
+        let text = output.text();
+        // What comes before is the command's.
+        let text = text.rfind(FIRST_LINE).map_or("", |at| &text[at..]);
+        let holdings = Holdings::parse(text).map_err(|line| anyhow!("`svc caps --raw` printed `{line}`"))?;
+        Ok(running(&holdings, self.coverage))
+    }
+}
+
+fn shown_description() -> String {
+    workspace::shown(&workspace::system_toml())
+}
