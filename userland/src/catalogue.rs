@@ -33,6 +33,7 @@ pub const PROGRAMS: &[(&str, &str, &str)] = &[
         "look after the servers",
     ),
     ("sync", "", "bring everything written to the disk"),
+    ("top", "[-t] [-n COUNT] [-d SECONDS]", "show who uses the processor, until q is typed"),
     ("touch", "FILE...", "make files, or set their time of change"),
     ("true", "", "end with status 0"),
     ("uptime", "", "show how long the machine has run"),

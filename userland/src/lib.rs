@@ -16,6 +16,7 @@ pub mod listing;
 pub mod paths;
 pub mod program;
 pub mod table;
+pub mod top;
 pub mod units;
 pub mod workload;
 

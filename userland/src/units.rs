@@ -1,6 +1,7 @@
 //! Numbers for people, and from people.
 
 use alloc::{format, string::String};
+use libipc::abi::ProcessState;
 
 /// Reads a count: decimal digits, nothing else.
 pub fn parse_count(text: &str) -> Option<u64> {
@@ -62,6 +63,20 @@ pub fn duration(nanoseconds: u64) -> String {
 pub fn cpu_time(nanoseconds: u64) -> String {
     let hundredths = nanoseconds / 10_000_000;
     format!("{}:{:02}.{:02}", hundredths / 6000, hundredths / 100 % 60, hundredths % 100)
+}
+
+/// What a process is doing, in a word, by the numbers of its report (`abi::ProcessStatus`).
+pub fn process_state(state: u64, waiting: u64) -> &'static str {
+    match (ProcessState::from_raw(state), waiting) {
+        (ProcessState::Empty, _) => "new",
+        (ProcessState::Faulted, _) => "faulted",
+        (ProcessState::Exited, _) => "exited",
+        (ProcessState::Running, 0) => "ready",
+        (ProcessState::Running, 1) => "reply",
+        (ProcessState::Running, 2) => "message",
+        (ProcessState::Running, 3) => "event",
+        (ProcessState::Running, _) => "stopped",
+    }
 }
 
 /// Seconds since 1970 as `1970-01-01 00:00:00`.

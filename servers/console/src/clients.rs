@@ -60,6 +60,16 @@ impl World for Clients {
         matches!(self.0.get(&call), Some(Owed::Read(_, buffer)) if buffer.write_at(0, bytes).is_ok())
     }
 
+    fn waits(&mut self, call: u64) -> bool {
+        let nothing = [0; 1];
+        let waits =
+            matches!(self.0.get(&call), Some(Owed::Read(_, buffer)) if buffer.write_at(0, &nothing[..0]).is_ok());
+        if !waits {
+            self.0.remove(&call);
+        }
+        waits
+    }
+
     /// An answer is refused only where its caller is gone.
     fn answer(&mut self, call: u64, answer: Answer) {
         let _ = match self.0.remove(&call) {

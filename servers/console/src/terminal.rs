@@ -70,6 +70,8 @@ pub trait World {
     fn fetch(&mut self, call: u64, offset: u64, into: &mut [u8]) -> bool;
     /// Copies to the start of the memory that `call` lent. `false`: it is not there.
     fn deliver(&mut self, call: u64, bytes: &[u8]) -> bool;
+    /// Whether the caller of a read still waits; it is forgotten otherwise.
+    fn waits(&mut self, call: u64) -> bool;
     /// Answers `call`.
     fn answer(&mut self, call: u64, answer: Answer);
     /// Signals an event.
@@ -135,7 +137,11 @@ impl<C: Cells> Terminal<C> {
                 self.hand_over(call, record.start, record.count, world);
             }
             None if length == 0 => world.answer(call, Answer::Bytes(0)),
-            None => self.readers.push_back(Read { call, length }),
+            None => {
+                // Those that gave up must not pile up before a key is typed.
+                self.readers.retain(|reader| world.waits(reader.call));
+                self.readers.push_back(Read { call, length });
+            }
         }
     }
 

@@ -285,15 +285,17 @@ fn compile(toolchain: &Toolchain, target: &[&str], packages: &[String]) -> Resul
 pub fn run_cargo(cargo: &mut Command) -> Result<Vec<serde_json::Value>> {
     let color = if std::io::stderr().is_terminal() { "always" } else { "never" };
     cargo.args(["--message-format", "json-render-diagnostics"]).env("CARGO_TERM_COLOR", color);
-    cargo.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    cargo.stdin(Stdio::null()).stdout(Stdio::piped());
+    // At a terminal cargo shows how far it is.
+    let terminal = std::io::stderr().is_terminal();
+    cargo.stderr(if terminal { Stdio::inherit() } else { Stdio::piped() });
     let mut child = cargo.spawn().context("cannot start cargo")?;
-    let stderr = child.stderr.take().context("a pipe was asked for")?;
-    let passer = std::thread::spawn(move || pass_on(stderr));
+    let passer = child.stderr.take().map(|stderr| std::thread::spawn(move || pass_on(stderr)));
     let stdout = BufReader::new(child.stdout.take().context("a pipe was asked for")?);
     let messages =
         stdout.lines().map_while(|line| line.ok()).filter_map(|line| serde_json::from_str(&line).ok()).collect();
     let status = child.wait()?;
-    let _ = passer.join();
+    passer.map(|passer| passer.join());
     ensure!(status.success(), "cargo could not build this; what is wrong is said above");
     Ok(messages)
 }

@@ -42,6 +42,30 @@ fn tab_completes_programs_and_paths() -> Result<()> {
 }
 
 #[test]
+fn tab_goes_as_far_as_it_is_certain_and_lists_the_rest() -> Result<()> {
+    let mut system = System::builder().boot()?;
+    line(
+        &mut system,
+        b"mkdir /home/deep /home/deep/er; touch '/home/deep/er/two words' /home/deep/one /home/deep/only",
+    )?;
+    assert!(line(&mut system, b"echo /ho\tde\ter\t")?.contains("/home/deep/er/"), "a directory ends with a slash");
+    assert!(line(&mut system, b"echo /home/deep/er/t\t")?.starts_with("/home/deep/er/two words\r\n"), "it is one word");
+    let quoted = line(&mut system, b"wc -c /home/deep/er/t\t")?;
+    assert!(quoted.contains("0 /home/deep/er/two words\r\n"), "{quoted}");
+    assert!(line(&mut system, b"echo /home/deep/o\tx")?.starts_with("/home/deep/onx\r\n"), "what both begin with");
+    system.type_bytes(b"echo /home/deep/o\t\t\t")?;
+    system.expect("one   only")?;
+    system.expect("\r\n")?;
+    assert!(line(&mut system, b"\x15echo done")?.contains("done\r\n"));
+    system.type_bytes(b"s\t\t")?;
+    let listed = system.expect("sync")?;
+    system.expect("\r\n")?;
+    assert!(["sh", "sha256sum", "sleep", "stat", "svc"].iter().all(|name| listed.contains(name)), "{listed}");
+    assert!(line(&mut system, b"\x15cd /home; hist\t|wc -l")?.trim_start().starts_with(|c: char| c.is_ascii_digit()));
+    system.poweroff()
+}
+
+#[test]
 fn a_line_that_is_not_complete_goes_on() -> Result<()> {
     let mut system = System::builder().boot()?;
     system.type_line("echo 'a")?;

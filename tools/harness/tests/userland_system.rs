@@ -41,6 +41,41 @@ fn the_system_can_be_looked_at() -> Result<()> {
 }
 
 #[test]
+fn top_shows_who_uses_the_processor() -> Result<()> {
+    let mut system = System::builder().boot()?;
+    let once = system.run("top -n 1")?.success()?.text();
+    assert!(once.starts_with("up ") && once.contains(" processes; processor ") && !once.contains('\x1b'), "{once}");
+    let row = |name: &str| once.lines().find(|line| line.split_whitespace().nth(1) == Some(name)).map(str::to_owned);
+    for name in ["init", "fs", "sh", "top"] {
+        assert!(row(name).is_some(), "{name}: {once}");
+    }
+    let shares: Vec<f64> = once.lines().skip(2).flat_map(|line| line.split_whitespace().nth(5)?.parse().ok()).collect();
+    assert!(shares.len() > 6 && shares.is_sorted_by(|a, b| a >= b), "the busiest is first: {once}");
+    let twice = system.run("top -t -n 2 -d 0.1")?.success()?.text();
+    assert_eq!(twice.matches(" threads; processor ").count(), 2, "{twice}");
+    check(
+        &mut system,
+        &[
+            ("top -n 0", 2, "top: '0' is not a count\nusage: top [-t] [-n COUNT] [-d SECONDS]\n"),
+            ("top -d x", 2, "top: 'x' is not a time\nusage: top [-t] [-n COUNT] [-d SECONDS]\n"),
+            ("top | wc -l >/tmp/lines; top -n 1 | head -n 1 >/tmp/head", 0, ""),
+        ],
+    )?;
+    for key in [b"q", b"\x03"] {
+        system.type_line("top -d 0.2")?;
+        for _ in 0..3 {
+            system.expect("\x1b[Hup ")?;
+        }
+        system.type_bytes(key)?;
+        system.expect("$ ")?;
+        assert_eq!(system.run("echo $?")?.text(), "0\n");
+    }
+    let readers = system.run("svc restart console; echo still here")?.text();
+    assert!(readers.ends_with("still here\n"), "{readers}");
+    system.poweroff()
+}
+
+#[test]
 fn a_killed_service_comes_back_and_its_restart_is_counted() -> Result<()> {
     let mut system = System::builder().boot()?;
     let restarts = |system: &mut System, name: &str| -> Result<u64> {

@@ -28,7 +28,7 @@ enum Format {
 #[derive(Args)]
 #[command(
     after_help = "The form is Mermaid, unless --format says otherwise or the file's name ends in .svg. The exit \
-    status is 0, or 1 when nothing could be drawn, or 124 or 125 as of `run` when the machine of --live failed."
+    status is 0, or 1 when nothing could be drawn, or 124 when the time of --live ran out."
 )]
 pub struct Options {
     /// Where to [default: standard output]

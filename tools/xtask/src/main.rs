@@ -9,6 +9,7 @@ mod graph;
 mod iso;
 mod lint;
 mod new_server;
+mod progress;
 mod run;
 mod storm;
 mod sweep;

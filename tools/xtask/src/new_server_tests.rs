@@ -64,7 +64,7 @@ fn the_description_with_a_new_server_is_sound() {
     tree.make("ledger").expect("it is made");
     let text = tree.read(SYSTEM).expect("it is there");
     let binaries = ["block", "console", "fs", "ledger", "pipe", "session"].map(str::to_owned);
-    let system = harness::description::parse(SYSTEM, &text, &binaries).unwrap_or_else(|error| panic!("{error}"));
+    let system = harness::description::parse(SYSTEM, &text, &binaries).unwrap_or_else(|error| panic!("{error}")).system;
     assert!(system.programs.uses.iter().any(|used| used.queue == "ledger"));
     let service = system.services.iter().find(|service| service.name == "ledger").expect("it is described");
     assert_eq!((service.provides.len(), service.persistent.len()), (1, 1));

@@ -5,6 +5,7 @@
 //!    a time as there are processors, each with a deadline. All other binaries run as they are.
 //! 3. A test that fails is shown with its output and the command that repeats it. The last line is the summary.
 
+use crate::progress::Progress;
 use anyhow::{Result, ensure};
 use clap::Args;
 use harness::{Images, build::run_cargo, qemu::bound_to_this_process, workspace};
@@ -193,29 +194,35 @@ impl Outcome {
 
 /// Runs jobs, `workers` at a time. `machines`: the images and the deadline for tests that boot.
 fn run_jobs(jobs: Vec<Job>, workers: usize, machines: Option<(&Path, Duration)>) -> Outcome {
+    let progress = Progress::new(if machines.is_some() { "tests in QEMU" } else { "crates" }, jobs.len());
     let queue = Mutex::new(VecDeque::from(jobs));
-    let total = Mutex::new(Outcome { passed: 0, failed: Vec::new() });
+    let state = Mutex::new((Outcome { passed: 0, failed: Vec::new() }, progress));
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 loop {
                     let next = queue.lock().ok().and_then(|mut queue| queue.pop_front());
                     let Some(job) = next else { return };
-                    let outcome = run_job(&job, machines).unwrap_or_else(|error| {
-                        println!("FAILED {}: {error:#}", job.name);
-                        Outcome { passed: 0, failed: vec![job.name.clone()] }
+                    let (outcome, said) = run_job(&job, machines).unwrap_or_else(|error| {
+                        let failed = Outcome { passed: 0, failed: vec![job.name.clone()] };
+                        (failed, format!("FAILED {}: {error:#}\n", job.name))
                     });
-                    if let Ok(mut total) = total.lock() {
+                    if let Ok(mut state) = state.lock() {
+                        let (total, progress) = &mut *state;
+                        progress.hide();
+                        print!("{said}");
+                        progress.step(&job.name, !outcome.failed.is_empty());
                         total.add(outcome);
                     }
                 }
             });
         }
     });
-    total.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner())
+    state.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()).0
 }
 
-fn run_job(job: &Job, machines: Option<(&Path, Duration)>) -> Result<Outcome> {
+/// Runs a job; what came of it, and what is to be said of it.
+fn run_job(job: &Job, machines: Option<(&Path, Duration)>) -> Result<(Outcome, String)> {
     let started = Instant::now();
     let output = tempfile::NamedTempFile::new()?;
     let mut command = bound_to_this_process(&job.binary);
@@ -231,11 +238,9 @@ fn run_job(job: &Job, machines: Option<(&Path, Duration)>) -> Result<Outcome> {
     let (passed, mut failed) = results(&text);
     let seconds = started.elapsed().as_secs_f32();
     if ended == Some(true) && failed.is_empty() {
-        if passed > 0 {
-            let count = if machines.is_some() { String::new() } else { format!(", {passed} tests") };
-            println!("ok     {} ({seconds:.1} s{count})", job.name);
-        }
-        return Ok(Outcome { passed, failed });
+        let count = if machines.is_some() { String::new() } else { format!(", {passed} tests") };
+        let said = format!("ok     {} ({seconds:.1} s{count})\n", job.name);
+        return Ok((Outcome { passed, failed }, if passed > 0 { said } else { String::new() }));
     }
     if failed.is_empty() || machines.is_some() {
         failed = vec![job.name.clone()];
@@ -243,8 +248,9 @@ fn run_job(job: &Job, machines: Option<(&Path, Duration)>) -> Result<Outcome> {
         failed.iter_mut().for_each(|name| *name = format!("{} {name}", job.name));
     }
     let why = if ended.is_some() { "" } else { "timed out; " };
-    println!("FAILED {} ({why}{seconds:.1} s)\n{}\nrepeat it with: {}", job.name, text.trim_end(), job.repeat);
-    Ok(Outcome { passed, failed })
+    let said =
+        format!("FAILED {} ({why}{seconds:.1} s)\n{}\nrepeat it with: {}\n", job.name, text.trim_end(), job.repeat);
+    Ok((Outcome { passed, failed }, said))
 }
 
 /// Where the tests of a procedural macro find the compiler's own libraries; cargo sets the same when it runs them.

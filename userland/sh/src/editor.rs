@@ -260,7 +260,9 @@ fn common_prefix(texts: &[String]) -> String {
 
 /// The texts in columns, down first; with a line end of the terminal after each row.
 fn columns(texts: &[String]) -> String {
-    let shown = |text: &str| -> String { text.trim_end_matches('/').rsplit('/').next().unwrap_or(text).into() };
+    let shown = |text: &str| -> String {
+        text.trim_end_matches('/').rsplit('/').next().unwrap_or(text).trim_matches('\'').into()
+    };
     let names: Vec<String> =
         texts.iter().map(|text| if text.ends_with('/') { shown(text) + "/" } else { shown(text) }).collect();
     let widest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0) + 2;

@@ -9,6 +9,8 @@ pub enum Extra {
     Supervisor,
     /// The processes of the shell's jobs, to end them.
     Jobs,
+    /// The console's session, where the program talks to a person: to get keys as they are typed.
+    Terminal,
     /// The console's session, the maker of pipes, and a larger quota: what a shell needs to be one, or a program that
     /// starts others.
     Shell,
@@ -23,6 +25,7 @@ pub fn extras(program: &str) -> &'static [Extra] {
         "free" | "poweroff" | "ps" | "reboot" | "svc" | "uptime" => &[Extra::Supervisor],
         "bench" => &[Extra::Supervisor, Extra::Shell],
         "kill" => &[Extra::Jobs],
+        "top" => &[Extra::Supervisor, Extra::Terminal],
         "sh" => &[Extra::Supervisor, Extra::Shell],
         _ => &[],
     }
@@ -54,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn only_kill_gets_the_jobs_and_only_who_starts_programs_the_console() {
+    fn only_kill_gets_the_jobs_and_only_who_starts_programs_or_wants_keys_the_console() {
         assert_eq!(extras("kill"), [Extra::Jobs]);
         assert!(extras("sh").contains(&Extra::Shell));
         assert_eq!(
@@ -62,6 +65,7 @@ mod tests {
             [Extra::Supervisor, Extra::Shell],
             "it starts programs, measures pipes, and ends services"
         );
+        assert_eq!(extras("top"), [Extra::Supervisor, Extra::Terminal]);
         for program in ["free", "poweroff", "ps", "reboot", "svc", "uptime"] {
             assert_eq!(extras(program), [Extra::Supervisor], "{program}");
         }

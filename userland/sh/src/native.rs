@@ -174,6 +174,15 @@ impl Native {
                     command.grant(&name, child.process().handle(), Rights::CONTROL);
                 }
             }
+            Extra::Terminal => {
+                let same = |stream: Option<&SharedStream>, n: usize| {
+                    stream.is_some_and(|stream| stream.queue() == self.streams[n].queue())
+                };
+                let talks = same(launch.input.as_ref(), 0) && same(Some(&launch.output), 1);
+                if let Some(terminal) = self.terminal.as_ref().filter(|_| talks) {
+                    command.grant("console", terminal.queue().handle(), Rights::SEND);
+                }
+            }
             Extra::Shell => {
                 // A shell that reads from elsewhere is none for a person.
                 let typed = launch.input.as_ref().is_some_and(|input| input.queue() == self.streams[0].queue());
@@ -192,8 +201,8 @@ impl Native {
 /// as the shell has it.
 fn narrowed(handle: Handle, program: &str) -> (Rights, u64) {
     let needs = match program.strip_prefix(BIN) {
-        Some("free" | "ps" | "uptime") => Allowed::INSPECT,
         Some("bench" | "svc") => Allowed::INSPECT | Allowed::CONTROL,
+        Some("free" | "ps" | "top" | "uptime") => Allowed::INSPECT,
         Some("poweroff" | "reboot") => Allowed::POWER,
         _ => return (Rights::SEND | Rights::MINT, 0),
     };

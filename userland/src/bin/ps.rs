@@ -5,8 +5,7 @@
 extern crate alloc;
 
 use alloc::format;
-use libipc::abi::{ProcessState, ThreadWait};
-use libipc::proto::svc::ProcessInfo;
+use libipc::abi::ThreadWait;
 use userland::table::{Align, Table};
 use userland::{Accepts, Given, Program, Stop, units};
 
@@ -37,7 +36,7 @@ fn run(program: &mut Program, given: &Given<'_>) -> Result<(), Stop> {
             table.row([
                 &format!("{}", process.id),
                 &process.name,
-                state(process),
+                units::process_state(process.state, process.waiting),
                 &format!("{}", process.threads),
                 &format!("{}", process.priority),
                 &format!("{}", process.pages * libipc::PAGE_SIZE / 1024),
@@ -85,19 +84,5 @@ fn waits(program: &mut Program) -> Result<(), Stop> {
                 &if thread.blamed == 0 { "-".into() } else { format!("{} {}", thread.blamed, thread.blamed_name) },
             ]);
         }
-    }
-}
-
-/// What it is doing, in a word.
-fn state(process: &ProcessInfo) -> &'static str {
-    match (ProcessState::from_raw(process.state), process.waiting) {
-        (ProcessState::Empty, _) => "new",
-        (ProcessState::Faulted, _) => "faulted",
-        (ProcessState::Exited, _) => "exited",
-        (ProcessState::Running, 0) => "ready",
-        (ProcessState::Running, 1) => "reply",
-        (ProcessState::Running, 2) => "message",
-        (ProcessState::Running, 3) => "event",
-        (ProcessState::Running, _) => "stopped",
     }
 }

@@ -35,6 +35,8 @@ struct Machine {
     read: BTreeMap<u64, Vec<u8>>,
     answers: BTreeMap<u64, Answer>,
     signals: Vec<(u64, u64)>,
+    /// Calls whose callers do not wait any more.
+    gave_up: Vec<u64>,
 }
 
 impl Machine {
@@ -139,6 +141,9 @@ impl World for Shared {
             machine.read.insert(call, bytes.to_vec());
         }
         true
+    }
+    fn waits(&mut self, call: u64) -> bool {
+        !self.0.borrow().gave_up.contains(&call)
     }
     fn answer(&mut self, call: u64, answer: Answer) {
         let mut machine = self.0.borrow_mut();
@@ -463,6 +468,9 @@ fn a_reader_whose_memory_is_gone_takes_nothing_with_it() {
         fn deliver(&mut self, _: u64, _: &[u8]) -> bool {
             false
         }
+        fn waits(&mut self, _: u64) -> bool {
+            true
+        }
         fn answer(&mut self, call: u64, answer: Answer) {
             self.0.answer(call, answer);
         }
@@ -480,6 +488,20 @@ fn a_reader_whose_memory_is_gone_takes_nothing_with_it() {
     rig.terminal.write(901, STDOUT, 10, &mut gone);
     rig.terminal.step(&mut gone, &mut rig.shared.clone());
     assert_eq!(rig.answer(901), Some(Answer::BadLease));
+}
+
+#[test]
+fn readers_that_gave_up_are_forgotten_when_the_next_one_comes() {
+    let mut rig = Rig::new(false);
+    for call in 900..1000 {
+        rig.terminal.read(call, 10, &mut rig.shared.clone());
+        rig.shared.0.borrow_mut().gave_up.push(call);
+    }
+    let call = rig.call(Request::Read(10));
+    assert_eq!(rig.terminal.readers.len(), 1);
+    rig.typed(b"q\r");
+    rig.run();
+    assert_eq!(rig.got(call), b"q\n");
 }
 
 /// Standard input of [`exec_story`], in which no two places look alike.
