@@ -42,10 +42,7 @@ impl Check<'_> {
 
     /// A service finds its ports, its PCI function and its interrupt under one name each.
     fn names_of_devices(&mut self, devices: &[Placed]) {
-        let is_ports = |device: &Device| matches!(device, Device::Ports { .. });
-        let has_irq = |device: &Device| is_pci(device) || matches!(device, Device::Ports { irq: Some(_), .. });
-        let rules: [(&str, &dyn Fn(&Device) -> bool); 3] =
-            [("range of ports", &is_ports), ("PCI function", &is_pci), ("interrupt", &has_irq)];
+        let rules: [Rule; 3] = [("range of ports", is_ports), ("PCI function", is_pci), ("interrupt", has_irq)];
         for (what, is) in rules {
             if let Some((_, at)) = devices.iter().filter(|(device, _)| is(device)).nth(1) {
                 let problem = Problem::new(at.clone(), format!("a service has one {what} at most"));
@@ -109,6 +106,17 @@ impl Check<'_> {
         }
         Device::Pci { ids }
     }
+}
+
+/// What a service has one of at most, and which devices are such.
+type Rule = (&'static str, fn(&Device) -> bool);
+
+fn is_ports(device: &Device) -> bool {
+    matches!(device, Device::Ports { .. })
+}
+
+fn has_irq(device: &Device) -> bool {
+    is_pci(device) || matches!(device, Device::Ports { irq: Some(_), .. })
 }
 
 fn is_pci(device: &Device) -> bool {
