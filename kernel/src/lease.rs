@@ -88,13 +88,23 @@ impl<M: Machine> Kernel<M> {
     /// Copies between two programs. On an error, of `from` or of `to`, earlier pages may have been copied.
     pub(crate) fn copy_user(&mut self, from: UserRange, to: UserRange) -> Result<(), CopyError> {
         let mut done = 0;
+        // The frames of the pages that the copy has come to; looked up again at each page boundary only. Looking up the
+        // one may commit a page, but takes no page away from the other.
+        let (mut source, mut target) = (None, None);
         while done < from.length {
-            let (source, target) = (from.start + done, to.start + done);
-            let (source_offset, target_offset) = (source % PAGE_SIZE, target % PAGE_SIZE);
+            let (source_at, target_at) = (from.start + done, to.start + done);
+            let (source_offset, target_offset) = (source_at % PAGE_SIZE, target_at % PAGE_SIZE);
             let step = (PAGE_SIZE - source_offset).min(PAGE_SIZE - target_offset).min(from.length - done);
-            let source = self.user_frame(from.process, source, false).map_err(CopyError::Source)?;
-            let target = self.user_frame(to.process, target, true).map_err(CopyError::Target)?;
-            self.mm.copy(source, source_offset as usize, target, target_offset as usize, step as usize);
+            let source_frame = match source.filter(|_| source_offset != 0) {
+                Some(frame) => frame,
+                None => self.user_frame(from.process, source_at, false).map_err(CopyError::Source)?,
+            };
+            let target_frame = match target.filter(|_| target_offset != 0) {
+                Some(frame) => frame,
+                None => self.user_frame(to.process, target_at, true).map_err(CopyError::Target)?,
+            };
+            self.mm.copy(source_frame, source_offset as usize, target_frame, target_offset as usize, step as usize);
+            (source, target) = (Some(source_frame), Some(target_frame));
             done += step;
         }
         Ok(())

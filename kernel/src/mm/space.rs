@@ -94,18 +94,21 @@ impl Mm {
         Space(root)
     }
 
-    /// The last-level table of `address`, where there is one.
-    #[inline]
-    fn leaf(&self, space: Space, address: u64) -> Option<Frame> {
-        let mut table = space.0;
+    /// The last-level entry of `address`, where there is one.
+    #[inline(always)]
+    fn leaf(&self, space: Space, address: u64) -> Option<*mut u64> {
+        let mut table = self.table(space.0);
         for level in [3, 2, 1] {
-            let entry = self.entry(table, index(address, level));
+            // SAFETY: 1. `table` is a page table: the root was checked, and what a present entry above the last level
+            //            names is one by invariant 3 (`map_page` alone enters tables, `free_below` takes an entry out
+            //            before it frees its table). 2. The index is below 512. 3. Volatile as in `entry`.
+            let entry = unsafe { table.add(index(address, level)).read_volatile() };
             if entry & Flags::PRESENT.bits() == 0 {
                 return None;
             }
-            table = Frame::containing(entry & ADDRESS);
+            table = self.direct.address(entry & ADDRESS) as *mut u64;
         }
-        Some(table)
+        Some(table.wrapping_add(index(address, 0)))
     }
 
     /// How many tables a mapping at `address` lacks.
@@ -144,7 +147,8 @@ impl Mm {
     /// Where the page at `address` is mapped: physical address and whether it is writable.
     #[inline]
     pub fn translate(&self, space: Space, address: u64) -> Option<(u64, bool)> {
-        let entry = self.entry(self.leaf(space, address)?, index(address, 0));
+        // SAFETY: `leaf` gives an entry of a page table.
+        let entry = unsafe { self.leaf(space, address)?.read_volatile() };
         let present = entry & Flags::PRESENT.bits() != 0;
         present.then_some((entry & ADDRESS, entry & Flags::WRITABLE.bits() != 0))
     }
@@ -152,11 +156,14 @@ impl Mm {
     /// Removes the mapping of the page at `address`, if there is one.
     pub fn unmap_page(&mut self, space: Space, address: u64) -> Option<StaleEntry> {
         let leaf = self.leaf(space, address)?;
-        let entry = self.entry(leaf, index(address, 0));
-        (entry & Flags::PRESENT.bits() != 0).then(|| {
-            self.set_entry(leaf, index(address, 0), 0);
-            StaleEntry(address)
-        })
+        // SAFETY: `leaf` gives an entry of a page table; `&mut self` makes this the only access but the processor's.
+        unsafe {
+            if leaf.read_volatile() & Flags::PRESENT.bits() == 0 {
+                return None;
+            }
+            leaf.write_volatile(0);
+        }
+        Some(StaleEntry(address))
     }
 
     /// The first page from `address` on, below `end`, that may be mapped: skips what has no tables.
