@@ -18,13 +18,15 @@ fn count() -> u32 {
     std::env::var("TESSERA_RESTARTS").ok().and_then(|text| text.parse().ok()).unwrap_or(RESTARTS)
 }
 
-/// The rows of each `svc audit` in a text, without their heads.
+/// The rows of each `svc audit` in a text, without their heads. The number of capabilities is left out: it depends on the
+/// requests that are under way just then; what they take is in the pages.
 fn audits(text: &str) -> Vec<Vec<String>> {
     let mut audits: Vec<Vec<String>> = Vec::new();
     for line in text.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
         match (words.as_slice(), audits.last_mut()) {
             (["WHAT", "FOUND", "ACCOUNTED"], _) => audits.push(Vec::new()),
+            (["capabilities", ..], _) => {}
             (_, Some(audit)) => audit.push(words.join(" ")),
             (_, None) => {}
         }
@@ -54,7 +56,7 @@ fn the_audit_is_equal_to_the_page_over_restarts_of_every_server() -> Result<()> 
     let text = machine.exec("sh /home/script")?.success()?.text();
     let audits = audits(&text);
     assert_eq!(audits.len(), 3, "{text}");
-    assert!(audits[0].iter().any(|row| row.starts_with("total ")) && audits[0].len() >= 18, "{:#?}", audits[0]);
+    assert!(audits[0].iter().any(|row| row.starts_with("total ")) && audits[0].len() >= 17, "{:#?}", audits[0]);
     assert_eq!(audits[1], audits[0]);
     assert_eq!(audits[2], audits[0]);
     Ok(())
