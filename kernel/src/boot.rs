@@ -17,6 +17,7 @@ use crate::mm::{DirectMap, Frame, Mm, Numbers, Object, Pool, Ref, Slots};
 use crate::process::Process;
 use crate::reaper::Reaper;
 use crate::schedule::Slice;
+use crate::trace::{self, Trace};
 use crate::trouble::Trouble;
 use crate::wheel::Wheel;
 use abi::{Kind, MachineInfo, PAGE_SIZE, PRIORITIES, SysError, layout};
@@ -31,6 +32,8 @@ const KERNEL_RESERVE: u64 = 4;
 pub enum BootError {
     /// No RAM, or not enough for the frame table.
     NoRam,
+    /// Not enough RAM in one piece for the trace that the command line asks for.
+    NoTrace,
     /// This word of the command line, or its beginning, is not understood.
     BadWord(heapless::String<64>),
     /// The boot archive has no member of this name.
@@ -43,6 +46,7 @@ impl core::fmt::Display for BootError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             BootError::NoRam => f.write_str("not enough memory"),
+            BootError::NoTrace => f.write_str("not enough memory for the trace; ask for a smaller one with trace=N"),
             BootError::BadWord(word) => write!(f, "`{word}` on the command line is not understood"),
             BootError::NoMember(name) => write!(f, "the boot archive has no member `{name}` (give one with -initrd)"),
             BootError::FirstProgram(Trouble::Malformed(defect)) => write!(f, "{FIRST}: {}", defect.text()),
@@ -86,10 +90,13 @@ impl<M: Machine> Kernel<M> {
         let kill_points = KillPoints::parse(&boot.cmdline).map_err(bad)?;
         let latency = Latency::parse(&boot.cmdline).map_err(bad)?;
         let coverage = Coverage::parse(&boot.cmdline).map_err(bad)?;
+        let tracing = trace::Settings::parse(&boot.cmdline).map_err(bad)?;
         let mut mm = Mm::new(direct, &boot.free, boot.archive).ok_or(BootError::NoRam)?;
         mm.open_window(boot.kernel_root).ok_or(BootError::NoRam)?;
         let mut accounts = Pool::new(&mm);
         let root = Self::root_account(&mut mm, &mut accounts)?;
+        let trace = Trace::new(tracing, &mut mm).ok_or(BootError::NoTrace)?;
+        accounts[root].charge(Purpose::Contents, trace.pages()).map_err(|_| BootError::NoTrace)?;
         let now = machine.ticks();
         let clock = Clock::new(boot.entry_tsc, boot.tsc_hz);
         let mut kernel = Kernel {
@@ -114,6 +121,7 @@ impl<M: Machine> Kernel<M> {
             handoff_allowed: false,
             watched: kill_points.is_on() || coverage.is_on() || latency.is_on(),
             kill_points,
+            trace,
             coverage,
             latency,
             ready: Default::default(),

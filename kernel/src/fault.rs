@@ -13,7 +13,7 @@ use crate::schedule::Next;
 use crate::thread::Thread;
 use core::fmt::Write;
 
-use abi::{FaultKind, FaultReport, ProcessState, SysError};
+use abi::{FaultKind, FaultReport, ProcessState, SysError, TraceKind};
 
 /// Page-fault error code bits (Intel SDM vol. 3, section 4.7).
 const PRESENT: u64 = 1;
@@ -66,7 +66,8 @@ impl<M: Machine> Kernel<M> {
 
     /// Stops the process of a thread that cannot go on, and tells its supervisor.
     pub(crate) fn fault(&mut self, me: Ref<Thread>, report: FaultReport) -> Next {
-        let Thread { process, index, context, .. } = self.threads[me];
+        let Thread { process, index, context, latest, .. } = self.threads[me];
+        self.trace(TraceKind::Fault, me, report.address, latest);
         self.blame(me);
         let entry = &mut self.processes[process];
         entry.fault = FaultReport { thread: index.into(), registers: context.registers, ..report };

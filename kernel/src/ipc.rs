@@ -17,7 +17,7 @@ use crate::queue::{Incoming, Queue};
 use crate::schedule::Next;
 use crate::thread::{FORWARDED, MOST_ATTEMPTS, NEVER, Thread, Tries, Wait};
 use crate::trouble::Trouble;
-use abi::{CallFlags, Delivery, Message, MessageId, SysError, Tag};
+use abi::{CallFlags, Delivery, Message, MessageId, SysError, Tag, TraceKind};
 
 /// Message ids: 48 bits of sequence, 16 bits of thread number. At a million calls a second they last nine years.
 pub(crate) const NUMBER_BITS: u32 = 16;
@@ -89,6 +89,8 @@ impl<M: Machine> Kernel<M> {
         let caller = &mut self.threads[me];
         caller.call = self.calls.issue(caller.number);
         (caller.badge, caller.tries) = (self.slots[cap.slot].badge, Tries::none(flags.contains(CallFlags::ONCE)));
+        let id = caller.call;
+        self.trace(TraceKind::Call, me, id, self.queues[queue].id);
         match receiver {
             Some(receiver) => {
                 self.block(me, Wait::Answer(Some(queue)), deadline);
@@ -114,6 +116,8 @@ impl<M: Machine> Kernel<M> {
         sender.wait = Wait::Answer(Some(queue));
         sender.holder = Some(holder);
         let attempt = sender.tries.attempts;
+        self.trace(TraceKind::Deliver, receiver, id, u64::from(attempt & !FORWARDED));
+        let sender = &mut self.threads[caller];
         if attempt & !FORWARDED < MOST_ATTEMPTS {
             sender.tries.attempts += 1;
         }
@@ -271,6 +275,7 @@ impl<M: Machine> Kernel<M> {
         target.holder = None;
         (target.context.registers.rax, target.context.registers.rsi) = (0, tag.raw());
         self.processes[process].held -= 1;
+        self.trace(TraceKind::Reply, me, token.raw(), 0);
         self.unblock(caller);
         Ok(caller)
     }

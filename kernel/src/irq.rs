@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::kernel::Kernel;
 use crate::machine::{IrqLine, MAX_IRQS, Machine};
 use crate::mm::{FrameKind, Object, Ref, SlotRef};
-use abi::SysError;
+use abi::{SysError, TraceKind, TraceRecord};
 
 /// One interrupt.
 #[derive(Default)]
@@ -99,6 +99,7 @@ impl<M: Machine> Kernel<M> {
     /// An interrupt arrived: masks its line until it is acknowledged, and signals its event.
     pub(crate) fn raise(&mut self, line: IrqLine) {
         let Some(irq) = self.irq_table.get(line.0 as usize).copied().flatten() else { return };
+        self.trace_raw(TraceRecord::what(TraceKind::Irq, 0, 0), line.0.into(), 0);
         if let Some(gsi) = self.irqs[irq].gsi {
             self.machine.mask_line(gsi);
         }

@@ -20,6 +20,7 @@ use crate::reaper::Reaper;
 use crate::region::Region;
 use crate::schedule::Slice;
 use crate::thread::Thread;
+use crate::trace::Trace;
 use crate::wheel::Wheel;
 use abi::{Kind, MachineInfo};
 use heapless::Vec;
@@ -46,7 +47,8 @@ pub struct Kernel<M> {
     /// Whether that process has I/O ports open.
     pub(crate) ports_open: bool,
     /// Whether nothing stands in the way of a handoff: the reaper has no work, the sweep of patience is armed, no ports
-    /// are open, and the kernel does not see every call. [`Kernel::arm`] sets it, so it is right whenever a thread runs.
+    /// are open, the kernel does not see every call, and not every call is traced. [`Kernel::arm`] sets it, so it is right
+    /// whenever a thread runs.
     pub(crate) handoff_allowed: bool,
     pub(crate) ready: PriorityQueue,
     /// Since the present system call began, a thread became ready or stopped, a priority changed, or the reaper got
@@ -73,6 +75,7 @@ pub struct Kernel<M> {
     /// Kill points, coverage or the measurement of latency are on: see [`Kernel::sees_every_call`].
     pub(crate) watched: bool,
     pub(crate) kill_points: KillPoints,
+    pub(crate) trace: Trace,
     pub(crate) coverage: Coverage,
     pub(crate) latency: Latency,
 }

@@ -39,6 +39,7 @@ pub mod syscall;
 #[cfg(test)]
 mod tests;
 pub mod thread;
+pub mod trace;
 mod transfer;
 pub mod trouble;
 pub mod wheel;

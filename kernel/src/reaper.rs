@@ -177,6 +177,7 @@ impl<M: Machine> Kernel<M> {
         if entry.state != ProcessState::Exited {
             entry.exit = status;
         }
+        self.trace_death(process);
         self.submit(Job::Process(process));
     }
 

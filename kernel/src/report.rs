@@ -5,7 +5,9 @@ use crate::machine::Machine;
 use crate::mm::Ref;
 use crate::process::Process;
 use crate::thread::{Thread, Wait};
-use abi::{AuditReport, CapabilityStatus, MAX_PAYLOAD, MachineInfo, ProcessStatus, Registers, ThreadStatus};
+use abi::{
+    AuditReport, CapabilityStatus, MAX_PAYLOAD, MachineInfo, ProcessStatus, Registers, ThreadStatus, TraceRecord,
+};
 use heapless::Vec;
 
 type Words = Vec<u64, { MAX_PAYLOAD / 8 }>;
@@ -108,6 +110,11 @@ impl<M: Machine> Kernel<M> {
 
     pub(crate) fn report_audit(&mut self, me: Ref<Thread>, report: &AuditReport) {
         self.report(me, &audit_words(report));
+    }
+
+    pub(crate) fn report_trace(&mut self, me: Ref<Thread>, records: &[TraceRecord]) {
+        let words: Words = records.iter().flat_map(TraceRecord::words).collect();
+        self.report(me, &words);
     }
 
     pub(crate) fn report_machine(&mut self, me: Ref<Thread>) {

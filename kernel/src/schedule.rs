@@ -12,7 +12,7 @@ use crate::latency::Entry;
 use crate::machine::{Clock, Entered, Machine, Resume};
 use crate::mm::Ref;
 use crate::thread::{FOREVER, NEVER, Thread, Wait};
-use abi::{CallFlags, ProcessState, SysError, Sysno};
+use abi::{CallFlags, ProcessState, SysError, Sysno, TraceKind, TraceRecord};
 
 /// How long a thread runs while others of its priority are ready, nanoseconds.
 const SLICE: u64 = 10_000_000;
@@ -129,6 +129,7 @@ impl<M: Machine> Kernel<M> {
             }
             let Some(thread) = self.ready.pop(&mut self.threads) else {
                 self.arm();
+                self.trace_raw(TraceRecord::what(TraceKind::Idle, 0, 0), 0, 0);
                 return Resume::Idle;
             };
             if self.runs(thread) {
@@ -161,6 +162,7 @@ impl<M: Machine> Kernel<M> {
         self.current = Some(thread);
         let now = self.machine.ticks();
         self.threads[thread].start(now);
+        self.trace(TraceKind::Switch, thread, 0, 0);
         let process = self.threads[thread].process;
         if loaded != Some(process) {
             let space = self.processes[process].space.expect("a process that runs has an address space");
@@ -197,8 +199,11 @@ impl<M: Machine> Kernel<M> {
             self.slice.armed = at;
             self.machine.set_timer(Some(at));
         }
-        self.handoff_allowed =
-            self.slice.sweep != NEVER && !self.reaper.has_jobs() && !self.ports_open && !self.sees_every_call();
+        self.handoff_allowed = self.slice.sweep != NEVER
+            && !self.reaper.has_jobs()
+            && !self.ports_open
+            && !self.sees_every_call()
+            && !self.trace.notes_calls();
     }
 
     /// The timer fired, perhaps early.
@@ -296,7 +301,11 @@ impl<M: Machine> Kernel<M> {
         let registers = &mut self.threads[thread].context.registers;
         match result {
             Ok(word) => (registers.rax, registers.rdx) = (0, word),
-            Err(error) => registers.rax = error as u64,
+            Err(error) => {
+                registers.rax = error as u64;
+                let call = self.threads[thread].call;
+                self.trace(TraceKind::Fail, thread, call, error as u64);
+            }
         }
         self.release(thread);
     }

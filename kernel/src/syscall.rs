@@ -345,6 +345,18 @@ impl<M: Machine> Kernel<M> {
                 self.report_audit(me, &report);
                 Ok(Next::Same)
             }
+            Sysno::MachineTrace => {
+                cap(self, Kind::Machine, Rights::INSPECT)?;
+                let (counts, records) = self.read_trace(r.words[0]);
+                self.report_trace(me, &records);
+                self.give(me, counts)
+            }
+            Sysno::MachineTraceCalls => {
+                cap(self, Kind::Machine, Rights::CREATE)?;
+                let on = [0, 1].contains(&r.words[0]).then_some(r.words[0] == 1);
+                self.trace_calls(on.ok_or(SysError::BadArgument)?);
+                Ok(Next::Same)
+            }
             Sysno::MachineLog => {
                 cap(self, Kind::Machine, Rights::CREATE)?;
                 self.machine_log(me, self.words(me)[0])
@@ -673,7 +685,9 @@ impl<M: Machine> Kernel<M> {
         entry.index = target.next_index;
         target.next_index = target.next_index.wrapping_add(1);
         target.thread_count += 1;
-        target.state = ProcessState::Running;
+        if core::mem::replace(&mut target.state, ProcessState::Running) == ProcessState::Empty {
+            self.trace_start(process);
+        }
         self.ready.push(&mut self.threads, thread);
         self.changed = true;
         Ok(thread)

@@ -4,8 +4,9 @@ use crate::owned::OwnedHandle;
 use crate::sys::{self, Deadline, LoadError, MsiTarget, ThreadStart};
 use abi::{
     AccountStatus, AuditReport, CapDescriptor, CapabilityStatus, Handle, MachineInfo, ProcessStatus, Rights, SysError,
-    ThreadStatus,
+    ThreadStatus, TraceRecord,
 };
+use alloc::vec::Vec;
 
 macro_rules! object {
     ($($(#[$doc:meta])* $name:ident;)*) => { $(
@@ -213,6 +214,15 @@ impl Machine {
     /// Every frame, and what pays for it.
     pub fn audit(self) -> Result<AuditReport, SysError> {
         sys::machine_audit(self.0)
+    }
+    /// Events of the kernel's trace from number `from` on into `into`, as many as one report holds. Returns the number of
+    /// the first, how many they are, and how many there ever were.
+    pub fn trace(self, from: u64, into: &mut Vec<TraceRecord>) -> Result<(u64, usize, u64), SysError> {
+        sys::machine_trace(self.0, from, into)
+    }
+    /// Has every call noted in the trace, at a cost, or only those that are not handed over directly.
+    pub fn trace_calls(self, on: bool) -> Result<(), SysError> {
+        sys::machine_trace_calls(self.0, on)
     }
     /// Writes to the kernel's log.
     pub fn log(self, text: &str) -> Result<(), SysError> {

@@ -179,6 +179,9 @@ fn check_accounts(k: &mut K, l: &Living, frames: &BTreeMap<u8, u64>) {
         let mine = |owner: Option<Ref<Account>>| owner == Some(*account);
         let (mut own_contents, mut own_tables, mut own_caps, mut own_words, mut own_pages) =
             (0u64, 0u64, 0u64, 0u64, 0u64);
+        if *account == k.root {
+            own_contents += k.trace.pages();
+        }
         for m in l.memories.iter().filter(|m| mine(k.memories[**m].account)) {
             let (committed, index) = pages_of(k, *m);
             own_contents += committed;

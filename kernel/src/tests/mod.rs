@@ -25,6 +25,7 @@ mod recovery;
 mod region;
 mod schedule;
 mod syscall;
+mod trace;
 mod wheel;
 
 use crate::fake::FakeMachine;
@@ -593,7 +594,7 @@ fn a_machine_without_room_or_without_a_first_program_is_refused_with_the_reason(
     for frames in 5..60 {
         match boot(direct, &archive, frames) {
             Ok(_) => return assert!(frames > 10),
-            Err(BootError::NoRam)
+            Err(BootError::NoRam | BootError::NoTrace)
             | Err(BootError::FirstProgram(crate::trouble::Trouble::Refuse(SysError::NoMemory))) => {}
             Err(other) => panic!("{frames} frames: {other}"),
         }

@@ -51,8 +51,8 @@ fn operands(number: Sysno) -> Option<(Kind, Rights, Option<(Kind, Rights)>)> {
         IrqBind => (Kind::Irq, Rights::USE, Some((Kind::Event, Rights::SIGNAL))),
         IrqAck => (Kind::Irq, Rights::USE, None),
         PortsOpen => (Kind::Process, Rights::MAP, Some((Kind::IoPorts, Rights::USE))),
-        MachineInfo | MachineAudit => (Kind::Machine, Rights::INSPECT, None),
-        MachineLog => (Kind::Machine, Rights::CREATE, None),
+        MachineInfo | MachineAudit | MachineTrace => (Kind::Machine, Rights::INSPECT, None),
+        MachineLog | MachineTraceCalls => (Kind::Machine, Rights::CREATE, None),
         Exit | ThreadExit | Yield | Clock | Reply | LeaseRead | LeaseWrite | LeaseCopy | Duplicate | Close | Revoke
         | Inspect | CapabilityNext => return None,
     })

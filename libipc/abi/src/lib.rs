@@ -33,6 +33,7 @@ mod page;
 mod report;
 mod rights;
 mod sysno;
+mod trace;
 
 pub use error::{ImageDefect, SysError};
 pub use handle::{Handle, MessageId};
@@ -44,6 +45,7 @@ pub use report::{
 };
 pub use rights::{Kind, Rights};
 pub use sysno::{CallFlags, Sysno};
+pub use trace::{TraceKind, TraceRecord};
 
 /// Bytes in a page, the unit of memory objects, mappings and quotas.
 pub const PAGE_SIZE: u64 = 4096;

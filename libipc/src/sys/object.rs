@@ -4,8 +4,9 @@ use super::{Deadline, message, number, short, wide};
 use crate::page;
 use abi::{
     AccountStatus, AuditReport, CallFlags, CapabilityStatus, Handle, Kind, MachineInfo, ProcessStatus, Rights,
-    SysError, Sysno, ThreadStatus,
+    SysError, Sysno, ThreadStatus, TraceRecord,
 };
+use alloc::vec::Vec;
 
 #[inline(always)]
 fn run(call: Sysno, rdi: u64, rsi: u64, w: [u64; 4]) -> Result<[u64; 4], SysError> {
@@ -362,6 +363,21 @@ pub fn machine_log(machine: Handle, text: &[u8]) -> Result<(), SysError> {
 pub fn machine_audit(machine: Handle) -> Result<AuditReport, SysError> {
     run(Sysno::MachineAudit, machine.raw(), 0, [0; 4])?;
     Ok(page::audit_report())
+}
+
+/// Events of the kernel's trace from number `from` on into `into`, as many as one report holds. Returns the number of
+/// the first, how many they are, and how many there ever were.
+pub fn machine_trace(machine: Handle, from: u64, into: &mut Vec<TraceRecord>) -> Result<(u64, usize, u64), SysError> {
+    let [start, count, written, ..] = run(Sysno::MachineTrace, machine.raw(), 0, [from, 0, 0, 0])?;
+    let count = (count as usize).min(TraceRecord::MOST);
+    let payload = page::Payload::copy(count * TraceRecord::SIZE);
+    into.extend(payload.bytes().as_chunks().0.iter().map(TraceRecord::from_bytes));
+    Ok((start, count, written))
+}
+
+/// Has every call noted in the trace, or only those that are not handed over directly.
+pub fn machine_trace_calls(machine: Handle, on: bool) -> Result<(), SysError> {
+    run(Sysno::MachineTraceCalls, machine.raw(), 0, [on.into(), 0, 0, 0]).map(|_| ())
 }
 
 /// Any system call with any operands, for tests of the kernel that send it nonsense. Refuses those whose success could

@@ -67,6 +67,8 @@ pub const OPERATIONS: &[Operation] = &[
     on(Sysno::PortsCreate, Kind::Machine, Rights::CREATE),
     on(Sysno::MachineInfo, Kind::Machine, Rights::INSPECT),
     on(Sysno::MachineAudit, Kind::Machine, Rights::INSPECT),
+    on(Sysno::MachineTrace, Kind::Machine, Rights::INSPECT),
+    on(Sysno::MachineTraceCalls, Kind::Machine, Rights::CREATE),
     on(Sysno::MachineLog, Kind::Machine, Rights::CREATE),
 ];
 

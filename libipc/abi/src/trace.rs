@@ -1,0 +1,124 @@
+//! What the kernel's ring of trace events holds (`MachineTrace`).
+
+/// One event.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TraceRecord {
+    /// When, nanoseconds since power-on.
+    pub time: u64,
+    /// Bits 0 to 8: [`TraceKind`] as a number; bits 8 to 24: number of the thread in the system; bits 24 to 64: number of
+    /// its process.
+    pub what: u64,
+    /// As the kind says.
+    pub first: u64,
+    /// As the kind says.
+    pub second: u64,
+}
+
+const _: () = assert!(size_of::<TraceRecord>() == 32);
+
+/// What happened.
+#[repr(u64)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TraceKind {
+    /// The thread runs from now on.
+    Switch = 1,
+    /// No thread runs from now on.
+    Idle = 2,
+    /// The thread made call `first` to the queue with number `second`.
+    Call = 3,
+    /// The thread was given call `first`, which had been delivered `second` times before.
+    Deliver = 4,
+    /// The thread answered call `first`.
+    Reply = 5,
+    /// A wait of the thread, whose last call is `first`, ended with error `second`.
+    Fail = 6,
+    /// The interrupt with handler slot `first` came; the thread is 0.
+    Irq = 7,
+    /// The thread faulted at address `first`, at work on call `second` (0: on none).
+    Fault = 8,
+    /// The process ends, or ends this incarnation, with status `first`. The thread is 0.
+    Death = 9,
+    /// The process starts; the place of the thread has its incarnation, `first` and `second` its name, padded with zeroes.
+    Start = 10,
+}
+
+impl TraceKind {
+    const ALL: [TraceKind; 10] = {
+        use TraceKind::*;
+        [Switch, Idle, Call, Deliver, Reply, Fail, Irq, Fault, Death, Start]
+    };
+
+    /// The kind with this number.
+    pub fn from_raw(raw: u64) -> Option<TraceKind> {
+        TraceKind::ALL.into_iter().find(|kind| *kind as u64 == raw)
+    }
+
+    /// In a word.
+    pub const fn text(self) -> &'static str {
+        match self {
+            TraceKind::Switch => "switch",
+            TraceKind::Idle => "idle",
+            TraceKind::Call => "call",
+            TraceKind::Deliver => "deliver",
+            TraceKind::Reply => "reply",
+            TraceKind::Fail => "fail",
+            TraceKind::Irq => "irq",
+            TraceKind::Fault => "fault",
+            TraceKind::Death => "death",
+            TraceKind::Start => "start",
+        }
+    }
+}
+
+impl TraceRecord {
+    /// Bytes of a record.
+    pub const SIZE: usize = size_of::<TraceRecord>();
+    /// Most records of one `MachineTrace`.
+    pub const MOST: usize = crate::MAX_PAYLOAD / TraceRecord::SIZE;
+
+    /// The word that says what happened to whom.
+    pub const fn what(kind: TraceKind, thread: u16, process: u64) -> u64 {
+        kind as u64 | (thread as u64) << 8 | process << 24
+    }
+    /// The kind; `None` for one that is not known.
+    pub fn kind(&self) -> Option<TraceKind> {
+        TraceKind::from_raw(self.what & 0xff)
+    }
+    /// Number of the thread; of a `Start`, the incarnation.
+    pub const fn thread(&self) -> u16 {
+        (self.what >> 8) as u16
+    }
+    /// Number of the process, 0 for none.
+    pub const fn process(&self) -> u64 {
+        self.what >> 24
+    }
+    /// Of a `Start`: the process's name.
+    pub fn name(&self) -> [u8; 16] {
+        let mut name = [0; 16];
+        name[..8].copy_from_slice(&self.first.to_le_bytes());
+        name[8..].copy_from_slice(&self.second.to_le_bytes());
+        name
+    }
+    /// The words as they lie in memory.
+    pub const fn words(&self) -> [u64; 4] {
+        [self.time, self.what, self.first, self.second]
+    }
+    /// The record of these bytes.
+    pub fn from_bytes(bytes: &[u8; TraceRecord::SIZE]) -> TraceRecord {
+        let word = |n: usize| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&bytes[8 * n..8 * n + 8]);
+            u64::from_le_bytes(word)
+        };
+        TraceRecord { time: word(0), what: word(1), first: word(2), second: word(3) }
+    }
+    /// The bytes of the record.
+    pub fn to_bytes(&self) -> [u8; TraceRecord::SIZE] {
+        let mut bytes = [0; TraceRecord::SIZE];
+        for (place, word) in bytes.chunks_exact_mut(8).zip(self.words()) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+}
