@@ -122,3 +122,28 @@ impl TraceRecord {
         bytes
     }
 }
+
+/// What happened, without time and place.
+impl core::fmt::Display for TraceRecord {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        use TraceKind::*;
+        let Some(kind) = self.kind() else { return write!(f, "event {:#x}", self.what & 0xff) };
+        let text = kind.text();
+        let (first, second) = (self.first, self.second);
+        match kind {
+            Switch | Idle => f.write_str(text),
+            Call => write!(f, "{text} #{first:x} to queue {second}"),
+            Deliver if second > 0 => write!(f, "{text} #{first:x} again, attempt {}", second + 1),
+            Deliver | Reply => write!(f, "{text} #{first:x}"),
+            Fail => match crate::SysError::check(second) {
+                Err(error) => write!(f, "{text}: {error} (last call #{first:x})"),
+                Ok(()) => f.write_str(text),
+            },
+            Irq => write!(f, "{text} {first}"),
+            Fault if second == 0 => write!(f, "{text} at {first:#x}"),
+            Fault => write!(f, "{text} at {first:#x}, at work on #{second:x}"),
+            Death => write!(f, "{text}, status {}", first as i64),
+            Start => write!(f, "{text}, incarnation {}", self.thread()),
+        }
+    }
+}

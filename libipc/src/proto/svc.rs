@@ -223,4 +223,10 @@ protocol! {
     /// Whether the kernel notes which rights are used, and the capabilities of process number `process` in its slots from
     /// `from` on, as many as an answer holds; none: there are no more.
     idempotent fn capabilities(process: u64, from: u64) -> (bool, Vec<CapabilityInfo>) = 14;
+    /// Events of the kernel's trace from number `from` on, `abi::TraceRecord`s byte for byte, as many as `events` has room
+    /// for and there are. Returns the number of the first (a later one where that has been overwritten), how many they are,
+    /// and how many there ever were.
+    idempotent fn trace(from: u64, events: &mut [u8]) -> (u64, u64, u64) = 15;
+    /// Has the kernel note every call and reply in its trace, or only those that are not handed over directly.
+    idempotent fn trace_calls(on: bool) = 16;
 }

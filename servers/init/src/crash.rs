@@ -1,4 +1,4 @@
-//! The crash report of a service: how it ended, its registers, where it was called from, its last words.
+//! The crash report of a service: how it ended, its registers, where it was called from, its last events and words.
 //!
 //! 1. It is made while the service's memory is still there, and reads it through the kernel: nothing in it is trusted.
 //! 2. A word on the stack is a return address where the bytes before it are a call instruction of the program's code, so
@@ -30,8 +30,8 @@ impl Peek for Process {
     }
 }
 
-/// The report, `last` being the last lines that the service logged.
-pub fn tell(process: &impl Peek, status: &ProcessStatus, last: &[&str]) -> String {
+/// The report, `events` being the last ones of its trace and `last` the last lines that it logged.
+pub fn tell(process: &impl Peek, status: &ProcessStatus, events: &[String], last: &[&str]) -> String {
     let mut text = format!("incarnation {}: {}\n", status.incarnation, report::describe(status));
     if ProcessState::from_raw(status.state) == ProcessState::Faulted {
         text.push_str("called from:");
@@ -40,7 +40,10 @@ pub fn tell(process: &impl Peek, status: &ProcessStatus, last: &[&str]) -> Strin
         }
         text.push('\n');
     }
-    for line in last {
+    if !events.is_empty() {
+        text.push_str("last events:\n");
+    }
+    for line in events.iter().map(String::as_str).chain(last.iter().copied()) {
         text.push_str(line);
         text.push('\n');
     }
@@ -151,11 +154,14 @@ mod tests {
         let fault = FaultReport { kind: FaultKind::Page as u64, address: 0x18, registers, ..FaultReport::default() };
         let state = ProcessState::Faulted as u64;
         let status = ProcessStatus { incarnation: 3, state, fault, ..ProcessStatus::default() };
-        let text = tell(&program(), &status, &["[0.1] last words"]);
+        let text = tell(&program(), &status, &["-0.100 ms deliver #10002".into()], &["[0.1] last words"]);
         let start = "incarnation 3: page fault at address 0x18, rip 0x400009";
         assert!(text.starts_with(start) && text.contains("rsp 0x7000000fff00"), "{text}");
         assert!(
-            text.ends_with("called from: 0x400009 0x400019 0x40002a 0x40003f 0x400056\n[0.1] last words\n"),
+            text.ends_with(
+                "called from: 0x400009 0x400019 0x40002a 0x40003f 0x400056\n\
+                 last events:\n-0.100 ms deliver #10002\n[0.1] last words\n"
+            ),
             "{text}"
         );
     }

@@ -22,6 +22,7 @@ pub mod setup;
 pub mod successor;
 pub mod supervisor;
 pub mod table;
+mod trace;
 pub mod unit;
 pub mod upgrade;
 pub mod watch;

@@ -5,10 +5,11 @@ use crate::{
     inspect, inventory,
     supervisor::{NOT_ALLOWED, Supervisor},
     table::State,
+    trace,
     unit::Unit,
     upgrade::OwnImage,
 };
-use abi::{MAX_PAYLOAD, MessageId, ProcessStatus};
+use abi::{MAX_PAYLOAD, MessageId, ProcessStatus, TraceRecord};
 use alloc::{string::String, vec::Vec};
 use libipc::{
     Account, Context, Lease, OwnedHandle, Reply, Write,
@@ -251,6 +252,20 @@ impl SvcServer for Supervisor {
         require(cx, Allowed::INSPECT)?;
         let held = fitting(self.held_by(process, from), inventory::encoded);
         now((self.boot.options.coverage, held))
+    }
+
+    fn trace(&mut self, cx: &Context, from: u64, events: Lease<Write>) -> Result<Reply<(u64, u64, u64)>, SvcError> {
+        const MOST: u64 = 16 << 10;
+        require(cx, Allowed::INSPECT)?;
+        let (first, written, bytes) = trace::read(self.machine(), from, events.len().min(MOST) as usize)?;
+        events.write_at(0, &bytes)?;
+        now((first, (bytes.len() / TraceRecord::SIZE) as u64, written))
+    }
+
+    fn trace_calls(&mut self, cx: &Context, on: bool) -> Result<Reply<()>, SvcError> {
+        require(cx, Allowed::CONTROL)?;
+        self.machine().trace_calls(on)?;
+        now(())
     }
 
     fn poweroff(&mut self, cx: &Context) -> Result<Reply<()>, SvcError> {

@@ -16,6 +16,7 @@ use crate::{
     requests::Goodbye,
     setup::Boot,
     table::{Death, State, Table},
+    trace,
     unit::{StartError, Unit},
     upgrade::{OwnImage, Trial},
     watch::Watch,
@@ -364,7 +365,8 @@ impl Supervisor {
         let (Some(unit), Some(journal)) = (self.units.get(at).and_then(Option::as_ref), self.journals.get(at)) else {
             return;
         };
-        let text = crash::tell(&unit.process(), status, &journal.last(LAST));
+        let events = trace::last_events(self.machine(), status.id);
+        let text = crash::tell(&unit.process(), status, &events, &journal.last(LAST));
         for line in text.lines().filter(|line| line.starts_with("called from:")) {
             self.log_own(&format!("{} {line}", self.name(at)));
         }

@@ -58,6 +58,7 @@ pub mod storm;
 pub mod sweep;
 pub mod system;
 pub mod toolchain;
+pub mod trace;
 pub mod workspace;
 
 pub use anyhow::{Error, Result};

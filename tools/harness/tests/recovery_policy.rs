@@ -47,6 +47,8 @@ fn a_request_that_kills_its_server_is_refused_and_the_crash_is_reported() -> Res
     assert_eq!(restarts, 1 + 3, "an upgrade, and three attempts: {text}");
     assert!(text.contains(&format!("invalid instruction at rip {DIES_AT}")), "{text}");
     assert!(text.contains(&format!("called from: {DIES_AT} {DIES_AT}")), "the return address on its stack: {text}");
+    let events = text.split_once("last events:\n").map_or("", |(_, events)| events);
+    assert!(events.contains("start, incarnation") && events.contains("fault at 0x0, at work on #"), "{text}");
     assert!(errors.contains("fs: has not crashed") && text.ends_with("1\n"), "{errors}");
     Ok(())
 }

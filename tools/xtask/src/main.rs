@@ -15,6 +15,7 @@ mod storm;
 mod sweep;
 mod symbolize;
 mod test;
+mod trace;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -52,6 +53,8 @@ enum Command {
     Storm(storm::Options),
     /// Draw who holds which capability, as Mermaid or SVG
     Graph(graph::Options),
+    /// Run a command and write a trace of it that the Perfetto viewer opens
+    Trace(trace::Options),
     /// Name the functions at the addresses of a crash report
     Symbolize(symbolize::Options),
     /// Make disk images and move files in and out of them
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Command::Sweep(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
         Command::Storm(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
         Command::Graph(options) => options.run().unwrap_or_else(failed(1)),
+        Command::Trace(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
         Command::Symbolize(options) => options.run().unwrap_or_else(failed(1)),
         Command::Disk(command) => command.run().unwrap_or_else(failed(1)),
         Command::Check => lint::run().unwrap_or_else(failed(1)),

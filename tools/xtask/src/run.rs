@@ -174,7 +174,7 @@ pub fn exec(config: &Config, command: &str, timeout: Duration, verbose: bool) ->
 }
 
 /// A process has only eight bits to say it with; no failure may become a success.
-fn exit_code(status: i32) -> u8 {
+pub fn exit_code(status: i32) -> u8 {
     match (status, status as u8) {
         (0, _) => 0,
         (_, 0) => 1,

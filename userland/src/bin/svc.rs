@@ -4,8 +4,9 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
-use alloc::{format, vec};
+use alloc::{format, string::String, vec, vec::Vec};
 use libipc::Rights;
+use libipc::abi::{TraceKind, TraceRecord};
 use libipc::proto::svc::{CapabilityInfo, ServiceState, SvcError};
 use userland::files::reason;
 use userland::holdings::{Holder, Holding, Holdings, slot};
@@ -16,9 +17,12 @@ const LONG: &[(&str, char)] = &[("unused", 'u'), ("raw", 'r')];
 userland::program!(Accepts::operands(1, 3).flags("ur").long(LONG), run);
 
 fn run(program: &mut Program, given: &Given<'_>) -> Result<(), Stop> {
-    let caps = given.operands.first() == Some(&"caps");
-    if let Some((long, _)) = LONG.iter().find(|(_, letter)| given.has(*letter) && !caps) {
-        return Err(Stop::usage(format!("option '--{long}' is for 'caps' only")));
+    let command = given.operands.first().copied().unwrap_or("");
+    if given.has('u') && command != "caps" {
+        return Err(Stop::usage("option '--unused' is for 'caps' only".into()));
+    }
+    if given.has('r') && command != "caps" && command != "trace" {
+        return Err(Stop::usage("option '--raw' is for 'caps' and 'trace' only".into()));
     }
     match given.operands[..] {
         ["list"] => list(program),
@@ -32,14 +36,68 @@ fn run(program: &mut Program, given: &Given<'_>) -> Result<(), Stop> {
         ["audit"] => audit(program),
         ["caps"] => capabilities(program, None, given),
         ["caps", holder] => capabilities(program, Some(holder), given),
+        ["trace"] => trace(program, "", given.has('r')),
+        ["trace", name] => trace(program, name, given.has('r')),
+        ["trace-calls", "on"] => program.supervisor()?.trace_calls(true).map_err(Stop::service),
+        ["trace-calls", "off"] => program.supervisor()?.trace_calls(false).map_err(Stop::service),
+        ["trace-calls", ..] => Err(Stop::usage("'trace-calls' takes 'on' or 'off'".into())),
         ["kill" | "restart" | "report" | "upgrade"] => Err(Stop::usage("the name of a service is missing".into())),
         ["list" | "audit", extra] => Err(Stop::usage(format!("extra operand '{extra}'"))),
         ["upgrade", _] => Err(Stop::usage("the file of the new image is missing".into())),
-        ["list" | "audit" | "kill" | "report" | "log" | "caps", _, extra, ..] => {
+        ["list" | "audit" | "kill" | "report" | "log" | "caps" | "trace", _, extra, ..] => {
             Err(Stop::usage(format!("extra operand '{extra}'")))
         }
         [other, ..] => Err(Stop::usage(format!("unknown command '{other}'"))),
         [] => Err(Stop::usage("missing operand".into())),
+    }
+}
+
+/// The kernel's last events, of all processes or of those with this name; as they are with `raw`.
+fn trace(program: &mut Program, name: &str, raw: bool) -> Result<(), Stop> {
+    let supervisor = program.supervisor()?;
+    let mut names = Names::default();
+    let mut bytes = vec![0; 16 << 10];
+    let mut from = 0;
+    // What this itself causes is not waited for.
+    let mut end = None;
+    while end.is_none_or(|end| from < end) {
+        let (first, count, written) = supervisor.trace(from, &mut bytes).map_err(Stop::service)?;
+        let events = bytes.as_chunks().0.iter().take(usize::try_from(count).unwrap_or(usize::MAX));
+        end = end.or(Some(written));
+        if count == 0 {
+            break;
+        }
+        for event in events.map(TraceRecord::from_bytes) {
+            let whose = names.of(&event);
+            if raw {
+                program.write(&event.to_bytes())?;
+            } else if name.is_empty() || name == whose {
+                let (seconds, rest) = (event.time / 1_000_000_000, event.time % 1_000_000_000 / 1000);
+                let thread = if event.kind() == Some(TraceKind::Start) { 0 } else { event.thread() };
+                let line = format!("{seconds:>5}.{rest:06} {:>4} {thread:>4} {whose:<8} {event}\n", event.process());
+                program.say(&line)?;
+            }
+        }
+        from = first + count;
+    }
+    Ok(())
+}
+
+/// The names of processes, as far as the trace has told them.
+#[derive(Default)]
+struct Names(Vec<(u64, String)>);
+
+impl Names {
+    /// The name of the process that an event is of.
+    fn of(&mut self, event: &TraceRecord) -> &str {
+        let process = event.process();
+        if event.kind() == Some(TraceKind::Start) {
+            let name = event.name();
+            let name = String::from_utf8_lossy(&name).trim_end_matches('\0').into();
+            self.0.retain(|(known, _)| *known != process);
+            self.0.push((process, name));
+        }
+        self.0.iter().find(|(known, _)| *known == process).map_or("", |(_, name)| name)
     }
 }
 
