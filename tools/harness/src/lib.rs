@@ -51,6 +51,7 @@ pub mod disk;
 pub mod elf;
 pub mod frames;
 pub mod graph;
+pub mod gdb;
 pub mod iso;
 pub mod machine;
 pub mod qemu;

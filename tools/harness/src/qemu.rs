@@ -63,6 +63,8 @@ pub struct Config {
     pub reboot: bool,
     /// The serial line.
     pub serial: Serial,
+    /// Wait before the first instruction for a gdb at this socket.
+    pub gdb: Option<PathBuf>,
 }
 
 impl Config {
@@ -95,6 +97,11 @@ impl Config {
         }
         command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
         command.args(["-serial", if self.serial == Serial::Terminal { "mon:stdio" } else { "stdio" }]);
+        if let Some(socket) = &self.gdb {
+            let mut listener = OsString::from("socket,id=gdb0,server=on,wait=off,path=");
+            listener.push(escaped(socket));
+            command.arg("-S").arg("-chardev").arg(listener).args(["-gdb", "chardev:gdb0"]);
+        }
         if !self.reboot {
             command.arg("-no-reboot");
         }
@@ -161,6 +168,7 @@ mod tests {
             icount: false,
             reboot: false,
             serial: Serial::Pipes,
+            gdb: None,
         }
     }
 

@@ -231,6 +231,7 @@ impl Builder {
             icount: self.icount,
             reboot: false,
             serial: Serial::Pipes,
+            gdb: None,
         };
         let machine = Machine::start(&config, streams)?;
         Ok((machine, Lent { _disk: fresh, _iso: iso.map(|(_, file)| file) }))

@@ -6,6 +6,7 @@
 mod bench;
 mod disk;
 mod graph;
+mod gdb;
 mod iso;
 mod lint;
 mod new_server;
@@ -55,6 +56,8 @@ enum Command {
     Graph(graph::Options),
     /// Run a command and write a trace of it that the Perfetto viewer opens
     Trace(trace::Options),
+    /// Debug the kernel and a server with gdb
+    Gdb(gdb::Options),
     /// Name the functions at the addresses of a crash report
     Symbolize(symbolize::Options),
     /// Make disk images and move files in and out of them
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Command::Storm(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
         Command::Graph(options) => options.run().unwrap_or_else(failed(1)),
         Command::Trace(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
+        Command::Gdb(options) => options.run().unwrap_or_else(failed(1)),
         Command::Symbolize(options) => options.run().unwrap_or_else(failed(1)),
         Command::Disk(command) => command.run().unwrap_or_else(failed(1)),
         Command::Check => lint::run().unwrap_or_else(failed(1)),

@@ -61,6 +61,9 @@ pub struct Options {
     /// Note which rights are used, and say at the end which ones the services never used (in the guest: `svc caps --unused`)
     #[arg(long)]
     coverage: bool,
+    /// Wait before the first instruction for `cargo xtask gdb`, from another terminal
+    #[arg(long)]
+    gdb: bool,
     /// Boot from an ISO with this firmware, instead of having QEMU load the kernel
     #[arg(long, value_name = "FIRMWARE")]
     iso: Option<Firmware>,
@@ -94,6 +97,7 @@ impl Options {
             icount: self.icount,
             reboot: false,
             serial: Serial::Pipes,
+            gdb: self.gdb.then(harness::gdb::default_socket),
         };
         config.words.extend(self.exec.as_deref().map(exec_word));
         config.words.extend(self.coverage.then(|| COVERAGE.to_owned()));

@@ -1,8 +1,7 @@
 //! `cargo xtask symbolize`: function names for the addresses of a crash report.
 
-use anyhow::{Context, Result, bail};
-use harness::workspace;
-use std::{path::PathBuf, process::ExitCode};
+use anyhow::{Context, Result};
+use std::process::ExitCode;
 
 /// What to look up.
 #[derive(clap::Args)]
@@ -17,7 +16,7 @@ pub struct Options {
 impl Options {
     /// Prints a line for each address and each function that was inlined there.
     pub fn run(&self) -> Result<ExitCode> {
-        let path = self.unstripped()?;
+        let path = harness::gdb::symbols(&self.name)?;
         let loader = addr2line::Loader::new(&path)
             .map_err(|error| anyhow::anyhow!("{}: {error}; build it with 'cargo xtask build'", path.display()))?;
         for (number, text) in self.addresses.iter().enumerate() {
@@ -27,14 +26,6 @@ impl Options {
             print!("{}", describe(&loader, address, place));
         }
         Ok(ExitCode::SUCCESS)
-    }
-
-    /// The file that has the names, as it was built last.
-    fn unstripped(&self) -> Result<PathBuf> {
-        if self.name.contains(['/', '.']) {
-            bail!("'{}' is no name of a service or program", self.name);
-        }
-        Ok(workspace::target_dir().join("x86_64-unknown-tessera-user/release").join(&self.name))
     }
 }
 

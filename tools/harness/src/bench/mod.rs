@@ -66,6 +66,7 @@ pub fn measure(names: &[String], memory: u32, timeout: Duration, mut seen: impl 
         icount: true,
         reboot: false,
         serial: Serial::Pipes,
+        gdb: None,
     };
     let mut machine = Machine::start(&config, Streams { framed: true, ..Streams::default() })?;
     machine.feed(std::io::empty())?;
