@@ -184,7 +184,7 @@ fn the_store_of_the_tutorial_is_the_one_that_is_built_and_all_of_it_is_shown() -
 }
 
 /// Commands for the host that another test runs, or that stand for the tests themselves.
-const ELSEWHERE: [(&str, &str); 21] = [
+const ELSEWHERE: [(&str, &str); 22] = [
     ("./scripts/run.sh", "boots to a prompt for a person, as the tests in boot.rs do"),
     ("./scripts/test.sh", "the tests"),
     ("./scripts/test.sh copy", "some of the tests"),
@@ -201,6 +201,7 @@ const ELSEWHERE: [(&str, &str); 21] = [
     ("cargo test -p store", "tests of the package kv"),
     ("cargo xtask run --iso bios", "boots to a prompt for a person; the tests in iso.rs boot it too"),
     ("cargo xtask run --iso uefi", "boots to a prompt for a person; the tests in iso.rs boot it too"),
+    ("cargo xtask gdb fs", "waits for what a person types; the tests in gdb.rs do that"),
     ("cargo xtask bench", "the tests in bench.rs run all rows"),
     ("cargo xtask bench --json", "the tests in bench.rs run all rows"),
     ("cargo xtask bench --check", "the tests in bench.rs do it"),
@@ -217,7 +218,7 @@ fn host_commands(text: &str) -> impl Iterator<Item = &str> {
 /// A command as a test runs it: on files that go away, and with the examples in the place of what the book makes of them.
 fn tried(command: &str, scratch: &Path) -> String {
     let disk = format!(" --disk {}/disk.img", scratch.display());
-    let command = ["my.img", "my.iso", "copy.md"]
+    let command = ["my.img", "my.iso", "copy.md", "trace.json"]
         .iter()
         .fold(command.to_owned(), |command, file| command.replace(file, &format!("{}/{file}", scratch.display())));
     match ["ledger", "store"].iter().any(|made| command.contains(made)) {
