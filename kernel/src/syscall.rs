@@ -347,14 +347,16 @@ impl<M: Machine> Kernel<M> {
             }
             Sysno::MachineTrace => {
                 cap(self, Kind::Machine, Rights::INSPECT)?;
-                let (counts, records) = self.read_trace(r.words[0]);
+                let (counts, records) = self.read_trace(self.words(me)[0]);
                 self.report_trace(me, &records);
                 self.give(me, counts)
             }
             Sysno::MachineTraceCalls => {
                 cap(self, Kind::Machine, Rights::CREATE)?;
-                let on = [0, 1].contains(&r.words[0]).then_some(r.words[0] == 1);
-                self.trace_calls(on.ok_or(SysError::BadArgument)?);
+                match self.words(me)[0] {
+                    on @ (0 | 1) => self.trace_calls(on == 1),
+                    _ => return Err(SysError::BadArgument.into()),
+                }
                 Ok(Next::Same)
             }
             Sysno::MachineLog => {

@@ -24,6 +24,7 @@ fn session(server: Option<&str>, commands: &[&str]) -> Result<String> {
         icount: false,
         reboot: false,
         serial: Serial::Pipes,
+        disk_speed: None,
         gdb: Some(socket.clone()),
     };
     let _machine = Machine::start(&config, Streams::default())?;

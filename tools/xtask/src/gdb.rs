@@ -56,6 +56,7 @@ impl Options {
             icount: false,
             reboot: false,
             serial: Serial::Pipes,
+            disk_speed: None,
             gdb: Some(socket.to_owned()),
         };
         let mut command = config.command()?;
