@@ -5,8 +5,8 @@
 
 mod bench;
 mod disk;
-mod graph;
 mod gdb;
+mod graph;
 mod iso;
 mod lint;
 mod new_server;
