@@ -68,7 +68,7 @@ fn many_commands_leave_nothing_behind() -> Result<()> {
 #[test]
 fn a_pipeline_of_ten_runs_at_once() -> Result<()> {
     let mut system = System::builder().boot()?;
-    let pipeline = vec!["cat"; 9].join(" | ");
+    let pipeline = ["cat"; 9].join(" | ");
     check(&mut system, &[(&format!("echo far | {pipeline}"), 0, "far\n")])?;
     system.poweroff()
 }

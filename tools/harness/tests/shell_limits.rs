@@ -5,7 +5,7 @@ use harness::{Disk, Result, System, system::SCRATCH};
 #[test]
 fn ten_programs_run_at_once_in_32_mib() -> Result<()> {
     let mut system = System::builder().memory(32).boot()?;
-    let pipeline = vec!["cat"; 9].join(" | ");
+    let pipeline = ["cat"; 9].join(" | ");
     let output = system.run(&format!("echo far | {pipeline}"))?.success()?;
     assert_eq!(output.text(), "far\n");
     system.poweroff()

@@ -97,7 +97,7 @@ mod tests {
         let baseline = Baseline::default().with(&[row("read", 1000), row("fsync", 1000)]);
         assert_eq!(baseline.regressions(&[row("read", 1020), row("fsync", 1150), row("new", 9)]), []);
         let worse = Regression { row: "read".into(), old: 1000, new: 1021 };
-        assert_eq!(baseline.regressions(&[row("read", 1021)]), [worse.clone()]);
+        assert_eq!(baseline.regressions(&[row("read", 1021)]), std::slice::from_ref(&worse));
         assert_eq!(worse.to_string(), "read: 1021 instructions, 1000 before (+2.1 %)");
         assert_eq!(baseline.regressions(&[row("fsync", 1151)]).len(), 1);
     }
