@@ -216,8 +216,9 @@ impl<'m, D: Disk> Cache<'m, D> {
         Ok(self.region.data(slot))
     }
 
-    /// The contents of `block` of a file. If it must come from the disk, the `want` blocks asked for come with it; and if
-    /// the block before it is here, so that the file is probably read from end to end, some more. There are `left`.
+    /// The contents of `block` of a file, and of those of the `want` blocks asked for that lie side by side with it. What
+    /// must come from the disk comes at once; and if the block before it is here, so that the file is probably read from
+    /// end to end, some more. There are `left`.
     #[inline]
     pub fn read_ahead(&mut self, block: u64, want: usize, left: usize) -> Result<&[u8]> {
         let slot = match self.index.get(block) {
@@ -230,7 +231,12 @@ impl<'m, D: Disk> Cache<'m, D> {
                 self.fill(block, if sequential { MAX_RUN } else { want }.min(left))?
             }
         };
-        Ok(self.region.data(slot))
+        let mut run = 1;
+        while run < want.min(left) && self.index.get(block + run as u64) == Some(slot + run as u32) {
+            self.slots[slot as usize + run].used = true;
+            run += 1;
+        }
+        Ok(self.region.run(slot, run))
     }
 
     /// The contents of `block`, whose checksum `check` tests when it comes from the disk.

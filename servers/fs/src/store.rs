@@ -142,7 +142,7 @@ pub trait FileStore {
     fn rmdir(&mut self, id: MessageId, dir: FileId, name: &[u8]) -> Result<()>;
     /// Moves `from` to `to`, replacing what is there if it is of the same kind (and, if a directory, empty).
     fn rename(&mut self, id: MessageId, from: (FileId, &[u8]), to: (FileId, &[u8])) -> Result<()>;
-    /// Reads up to `len` bytes at `offset`, in parts of at most a block. Returns how many there were.
+    /// Reads up to `len` bytes at `offset`, in parts. Returns how many there were.
     fn read_chunks(&mut self, file: FileId, offset: u64, len: usize, sink: &mut Sink<'_>) -> Result<usize>;
     /// Writes at `offset`. Returns how many bytes were written: fewer than `len` if there is no more room, or if `len`
     /// exceeds what fits into one operation (`max_write`).
@@ -841,7 +841,7 @@ impl<'m, D: Disk> Fs<'m, D> {
         Ok(())
     }
 
-    /// Reads what lies in one block of the file, of `want` that will be asked for.
+    /// What lies in block `logical` of the file, and in those of the `want` blocks asked for that are at hand with it.
     #[inline]
     fn read_part(&mut self, extent: Extent, logical: u32, want: usize) -> Result<&[u8]> {
         if extent.physical == 0 || !extent.written {
@@ -877,11 +877,11 @@ impl<'m, D: Disk> Fs<'m, D> {
             if at >= size {
                 return Ok(());
             }
-            let part = (BLOCK - skip).min(len - *done).min(usize::try_from(size - at).unwrap_or(usize::MAX));
-            let want = (skip + len - *done).div_ceil(BLOCK);
-            let data = self.read_part(extent, logical, want)?;
-            sink(*done, &data[skip..skip + part])?;
-            *done += part;
+            let left = (len - *done).min(usize::try_from(size - at).unwrap_or(usize::MAX));
+            let data = &self.read_part(extent, logical, (skip + left).div_ceil(BLOCK))?[skip..];
+            let part = &data[..left.min(data.len())];
+            sink(*done, part)?;
+            *done += part.len();
         }
         Ok(())
     }
