@@ -99,6 +99,9 @@ pub fn set_up(startup: &Startup<'_>) -> Result<Supervisor, String> {
     Ok(supervisor)
 }
 
+/// Pages that init keeps for itself before anything is shared out: for its heap, with the logs of the services.
+const OWN_PAGES: u64 = 96;
+
 type Placed = Vec<Option<(u64, u64)>>;
 
 /// The system description in the archive, and where in it each service's program lies.
@@ -145,7 +148,7 @@ fn make_services(mut boot: Boot, lasting: Lasting<'static>) -> Result<Supervisor
     }
     let mut table = Table::new(boot.system.services.iter().map(policy));
     let status = boot.account.status().map_err(text)?;
-    let left = status.limit.saturating_sub(status.used).saturating_sub(boot.system.fixed_pages());
+    let left = status.limit.saturating_sub(status.used).saturating_sub(boot.system.fixed_pages() + OWN_PAGES);
     let mut units = Vec::new();
     let mut problems = Vec::new();
     for at in 0..boot.system.services.len() {

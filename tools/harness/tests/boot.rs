@@ -13,10 +13,17 @@ fn it_boots_to_a_prompt_and_powers_off() -> Result<()> {
 }
 
 #[test]
-fn it_boots_to_a_prompt_in_32_mib() -> Result<()> {
-    let mut system = System::builder().memory(32).boot()?;
-    system.run("ls /bin")?.success()?;
-    system.poweroff()
+fn it_boots_in_8_mib_and_copies_a_file_of_1_mib() -> Result<()> {
+    let disk = Disk::scratch(SCRATCH)?;
+    let data: Vec<u8> = (0..1 << 20).map(|n: u32| (n.wrapping_mul(0x9E37_79B9) >> 24) as u8).collect();
+    disk.write("/home/data", &data)?;
+    let mut system = System::builder().memory(8).disk(&disk).boot()?;
+    system.run("ls -l /bin")?.success()?;
+    system.run("cp /home/data /home/copy")?.success()?;
+    system.run("svc kill fs; cat /home/copy | sha256sum")?.success()?;
+    system.poweroff()?;
+    assert!(disk.read("/home/copy")? == data, "the copy differs");
+    disk.assert_sound()
 }
 
 #[test]

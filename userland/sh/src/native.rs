@@ -28,11 +28,12 @@ use sh::system::{End, Entry, Launch, Mode, NoStart, System, Wake};
 const ENDED: u64 = 1;
 /// Bit of the event: ^C was pressed.
 const INTERRUPT: u64 = 2;
-/// Pages of the quota that no program gets.
+/// Pages of the quota that no program gets; in a small machine an eighth of it.
 const RESERVE: u64 = 192;
 /// Pages that a program gets, where they are there: 4 MiB.
 const QUOTA: u64 = 1024;
-/// Which part of what is left a program gets where that is less: so that ten run at once in 32 MiB.
+/// Which part of what is left a program gets where that is less: so that ten run at once in 32 MiB; but never less
+/// than [`LEAST`], while that is there.
 const SHARE: u64 = 6;
 /// Pages without which no program starts.
 const LEAST: u64 = 64;
@@ -119,8 +120,9 @@ impl Native {
     /// gets more, as it shares them with programs of its own.
     fn quota(&self, is_shell: bool) -> Result<u64, NoStart> {
         let status = self.account.status().map_err(|error| NoStart::Failed(error.text().into()))?;
-        let left = status.limit.saturating_sub(status.used).saturating_sub(RESERVE);
-        let pages = if is_shell { left / 2 } else { QUOTA.min(left / SHARE) };
+        let reserve = RESERVE.min(status.limit / 8);
+        let left = status.limit.saturating_sub(status.used).saturating_sub(reserve);
+        let pages = if is_shell { left / 2 } else { QUOTA.min((left / SHARE).max(LEAST.min(left))) };
         if pages < LEAST {
             return Err(NoStart::Failed("out of memory: too many programs run".into()));
         }
