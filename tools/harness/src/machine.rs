@@ -12,7 +12,7 @@ use crate::{
 use anyhow::{Context, Result};
 use std::{
     io::{Read, Write},
-    process::{Child, ChildStdin, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
@@ -115,7 +115,11 @@ pub struct Machine {
 impl Machine {
     /// Starts QEMU.
     pub fn start(config: &Config, streams: Streams) -> Result<Machine> {
-        let mut command = config.command()?;
+        Machine::run(config.command()?, streams)
+    }
+
+    /// Starts QEMU by a command that [`Config::command`] has begun.
+    pub fn run(mut command: Command, streams: Streams) -> Result<Machine> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("cannot start QEMU")?;
         let shared = Arc::new(Shared::default());

@@ -141,7 +141,7 @@ pub fn bound_to_this_process(program: impl AsRef<OsStr>) -> Command {
 }
 
 /// In QEMU's option lists a comma is written twice.
-fn escaped(path: &Path) -> OsString {
+pub(crate) fn escaped(path: &Path) -> OsString {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     let bytes = path.as_os_str().as_bytes().iter();
     OsString::from_vec(bytes.flat_map(|byte| if *byte == b',' { vec![b','; 2] } else { vec![*byte] }).collect())

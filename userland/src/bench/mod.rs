@@ -12,6 +12,7 @@ pub mod idle;
 pub mod memory;
 pub mod message;
 pub mod partner;
+pub mod pipe;
 pub mod probe;
 pub mod process;
 pub mod recovery;
@@ -22,7 +23,7 @@ use alloc::{format, string::String};
 use core::fmt::Display;
 use libipc::dir::Namespace;
 use libipc::spawn::Image;
-use libipc::{Account, Startup};
+use libipc::{Account, Queue, Startup};
 
 pub use samples::{Figure, Samples};
 
@@ -45,6 +46,8 @@ pub struct Bench {
     account: Account,
     files: Namespace,
     image: Image,
+    /// The maker of pipes.
+    pipes: Option<Queue>,
     /// Cost of reading the counter once.
     overhead: u64,
 }
@@ -87,6 +90,7 @@ pub const ROWS: &[Row] = &[
     row("sequential", "16 MiB uncached from end to end, in 64 KiB reads", file::sequential),
     row("idempotent", "an idempotent operation of a typed server", probe::idempotent),
     row("recorded", "the same operation, recorded", probe::recorded),
+    row("pipe", "4 KiB through a pipe of the shell", pipe::through),
     row("spawn", "spawn, exit and wait of a small program", process::spawn),
     row("callers-1", "call and reply, 1 client waiting on the queue", |bench| crowd::callers(bench, 1)),
     row("callers-10", "the same, 10 clients", |bench| crowd::callers(bench, 10)),
@@ -117,7 +121,8 @@ impl Bench {
         let files = Namespace::of(startup).map_err(during("directories"))?;
         let mut file = files.open("/bin/bench").map_err(during("/bin/bench"))?;
         let image = Image::read(&mut file, account).map_err(during("/bin/bench"))?;
-        let mut bench = Bench { startup: *startup, account, files, image, overhead: 0 };
+        let pipes = startup.queue("pipe").ok();
+        let mut bench = Bench { startup: *startup, account, files, image, pipes, overhead: 0 };
         bench.overhead = bench.rounds(1000, |_| Ok(()))?.figure().min;
         Ok(bench)
     }

@@ -6,7 +6,7 @@ use libipc::abi::{Message, Tag};
 use libipc::spawn::{Child, Command};
 use libipc::{Event, OwnedHandle, Queue, Rights, Startup, page, sys, time};
 
-use super::{BIT, Bench, Outcome, during, idle, probe};
+use super::{BIT, Bench, Outcome, during, idle, pipe, probe};
 
 /// Operation of a call to the answering part: it comes back as it went.
 pub const ECHO: u16 = 0;
@@ -49,6 +49,7 @@ pub fn play(startup: &Startup<'static>, part: &str) -> Outcome<()> {
             let memory = startup.memory("memory").map_err(during("memory"))?;
             probe::answer(queue("queue")?, memory)
         }
+        "feed" => pipe::feed(queue("output")?),
         "idle" => idle::count(startup.memory("memory").map_err(during("memory"))?),
         "forward" => forward(queue("queue")?, queue("next")?),
         "signal" => signal(event("go")?, event("signal")?, startup.memory("memory").map_err(during("memory"))?),

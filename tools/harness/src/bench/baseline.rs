@@ -11,7 +11,7 @@ const TOLERANCE: u64 = 2;
 /// The same for rows that wait for the disk: how many completions one interrupt tells of is up to the host.
 const DISK_TOLERANCE: u64 = 15;
 /// These rows.
-const DISK: &[&str] = &["fsync", "uncached", "sequential", "death-block", "death-fs"];
+const DISK: &[&str] = &["fsync", "uncached", "sequential", "death-block", "death-fs", "boot"];
 
 /// The stored figures, by name of the row.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -78,6 +78,11 @@ impl Baseline {
         rows.iter().filter_map(compare).collect()
     }
 
+    /// Its rows that were not measured.
+    pub fn missing(&self, rows: &[Row]) -> Vec<&str> {
+        self.0.keys().map(String::as_str).filter(|name| rows.iter().all(|row| row.name != *name)).collect()
+    }
+
     /// The rows whose figures it lacks.
     pub fn unknown<'r>(&self, rows: &'r [Row]) -> Vec<&'r str> {
         rows.iter().map(|row| row.name.as_str()).filter(|name| !self.0.contains_key(*name)).collect()
@@ -106,6 +111,7 @@ mod tests {
     fn a_baseline_takes_new_rows_and_drops_old_ones() {
         let baseline = Baseline::default().with(&[row("a", 1), row("b", 2)]).with(&[row("a", 3)]);
         assert_eq!(baseline.regressions(&[row("a", 3)]), []);
+        assert_eq!(baseline.missing(&[row("b", 2)]), ["a"]);
         assert_eq!(baseline.clone().only(&[row("b", 2)]).unknown(&[row("a", 3), row("b", 2)]), ["a"]);
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod aims;
 pub mod baseline;
+pub mod boot;
 
 use crate::{
     Disk, Images,
@@ -49,6 +50,21 @@ pub struct Row {
 
 /// Boots a fresh system and measures the rows of these names, or all; each is passed to `seen` as it comes.
 pub fn measure(names: &[String], memory: u32, timeout: Duration, mut seen: impl FnMut(&Row)) -> Result<Vec<Row>> {
+    let (host, guest): (Vec<_>, Vec<_>) = names.iter().cloned().partition(|name| aims::HOST.contains(&name.as_str()));
+    let mut rows = Vec::new();
+    if names.is_empty() || !guest.is_empty() {
+        rows = measure_in_guest(&guest, memory, timeout, &mut seen)?;
+    }
+    if names.is_empty() || !host.is_empty() {
+        let text = "power-on to the shell's prompt, with the firmware".into();
+        let row = Row { name: "boot".into(), text, figure: boot::measure(memory, timeout)? };
+        seen(&row);
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+fn measure_in_guest(names: &[String], memory: u32, timeout: Duration, seen: &mut impl FnMut(&Row)) -> Result<Vec<Row>> {
     let images = Images::get()?;
     let disk = Disk::scratch(DISK)?;
     let large: Vec<u8> = (0..LARGE as u32).map(|n| (n.wrapping_mul(0x9E37_79B9) >> 24) as u8).collect();
@@ -77,7 +93,7 @@ pub fn measure(names: &[String], memory: u32, timeout: Duration, mut seen: impl 
             (found.len() > rows.len() || state.status.is_some()).then_some((found, state.status))
         })?;
         found.drain(..rows.len());
-        found.iter().for_each(&mut seen);
+        found.iter().for_each(&mut *seen);
         rows.extend(found);
         if let Some(status) = status {
             let errors = String::from_utf8_lossy(&machine.state().stderr).into_owned();
