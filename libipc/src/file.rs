@@ -15,9 +15,9 @@ pub struct File {
 }
 
 impl File {
-    /// Takes over a capability.
+    /// Takes over a capability. No person keeps a file waiting, so a read or write of it waits no longer than any call.
     pub fn new(handle: OwnedHandle) -> File {
-        File { stream: Stream::new(handle) }
+        File { stream: Stream::prompt(handle) }
     }
     fn client(&self) -> FileClient {
         FileClient::new(self.stream.queue())

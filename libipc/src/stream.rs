@@ -11,7 +11,8 @@ use alloc::vec::Vec;
 /// Most bytes of one request, so that a long transfer lets others in between.
 const PIECE: usize = 256 << 10;
 
-/// A stream and the offset where the next byte is read or written. Waits without limit: a person may take their time.
+/// A stream and the offset where the next byte is read or written. Waits without limit, as a person may take their time,
+/// unless made by [`Stream::prompt`].
 #[derive(Debug)]
 pub struct Stream {
     client: StreamClient,
@@ -26,6 +27,10 @@ impl Stream {
     pub fn new(handle: OwnedHandle) -> Stream {
         let queue = handle.queue();
         Stream { owner: Some(handle), ..Stream::borrowed(queue) }
+    }
+    /// Takes over a capability to what never waits for a person: a wait ends as that of any other call does.
+    pub fn prompt(handle: OwnedHandle) -> Stream {
+        Stream { client: StreamClient::new(handle.queue()), owner: Some(handle), offset: 0 }
     }
     /// Uses a capability that somebody else keeps.
     pub fn borrowed(queue: Queue) -> Stream {

@@ -1,7 +1,7 @@
 //! Files in the filesystem's memory.
 
 use alloc::{format, vec};
-use libipc::{File, PAGE_SIZE};
+use libipc::{File, PAGE_SIZE, sys};
 
 use super::idle::Idle;
 use super::message::ROUNDS;
@@ -10,6 +10,17 @@ use super::{Bench, Figure, Outcome, during};
 /// The file that is worked on.
 const FILE: &str = "/tmp/bench.data";
 const PAGE: usize = PAGE_SIZE as usize;
+
+/// How long the filesystem takes at most until it has nothing left to do after a sync, nanoseconds.
+const SETTLED: u64 = 300_000_000;
+
+/// A file of `size` bytes, on the disk and in the cache, of a filesystem that has nothing else to do.
+fn settled(bench: &Bench, size: u64) -> Outcome<File> {
+    let file = file(bench, size)?;
+    file.sync().map_err(during(FILE))?;
+    sys::sleep_until(sys::clock() + SETTLED);
+    Ok(file)
+}
 
 /// A file of `size` bytes, just written.
 fn file(bench: &Bench, size: u64) -> Outcome<File> {
@@ -26,7 +37,7 @@ fn file(bench: &Bench, size: u64) -> Outcome<File> {
 
 /// The last page of a file of `size` bytes, again and again.
 pub fn read(bench: &Bench, size: u64) -> Outcome<Figure> {
-    let mut file = file(bench, size)?;
+    let mut file = settled(bench, size)?;
     let mut page = vec![0; PAGE];
     let round = |_| {
         file.seek(size - PAGE_SIZE);
@@ -40,13 +51,13 @@ pub fn read(bench: &Bench, size: u64) -> Outcome<Figure> {
 
 /// What the path names.
 pub fn stat(bench: &Bench) -> Outcome<Figure> {
-    drop(file(bench, PAGE_SIZE)?);
+    drop(settled(bench, PAGE_SIZE)?);
     Ok(bench.rounds(ROUNDS, |_| bench.files.stat(FILE).map(drop).map_err(during(FILE)))?.figure())
 }
 
 /// Opens and closes.
 pub fn open(bench: &Bench) -> Outcome<Figure> {
-    drop(file(bench, PAGE_SIZE)?);
+    drop(settled(bench, PAGE_SIZE)?);
     Ok(bench.rounds(ROUNDS, |_| bench.files.open(FILE).map(drop).map_err(during(FILE)))?.figure())
 }
 
