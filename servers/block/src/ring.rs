@@ -49,12 +49,25 @@ struct Slot {
     runs: Vec<Run>,
 }
 
+/// Most buffers of a request in one direction: its runs, and header or status.
+const BUFFERS: usize = MAX_SEGMENTS + 1;
+
+/// The buffers of a request: what the device reads, and what it writes.
+struct Buffers<'b> {
+    inputs: [&'b [u8]; BUFFERS],
+    outputs: [&'b mut [u8]; BUFFERS],
+    /// How many there are of each.
+    counts: [usize; 2],
+}
+
 /// The queue of the device.
 pub struct Ring {
     queue: VirtQueue<Machine, SIZE>,
     /// Address of the slots' DMA memory.
     base: usize,
     slots: [Option<Slot>; SLOTS],
+    /// Slots that are taken.
+    busy: usize,
 }
 
 impl Ring {
@@ -62,12 +75,12 @@ impl Ring {
     pub fn new<R: Registers>(transport: &mut Pci<R>) -> Result<Ring, Error> {
         let queue = VirtQueue::new(transport, 0, false, false)?;
         let base = hal::take((SLOTS * SLOT).div_ceil(4096)).ok_or(Error::DmaError)?;
-        Ok(Ring { queue, base, slots: [const { None }; SLOTS] })
+        Ok(Ring { queue, base, slots: [const { None }; SLOTS], busy: 0 })
     }
 
     /// Whether a request with so many runs fits in now.
     pub fn has_room(&self, runs: usize) -> bool {
-        self.queue.available_desc() >= runs + 2 && self.slots.iter().any(Option::is_none)
+        self.queue.available_desc() >= runs + 2 && self.busy < SLOTS
     }
 
     /// Puts a request into the queue and returns its token. `None`: there is no room, or a run cannot be reached by the
@@ -83,12 +96,14 @@ impl Ring {
             && runs.iter().all(|(at, length)| *length > 0 && hal::is_reachable(*at, *length));
         let index = self.slots.iter().position(Option::is_none).filter(|_| fits && self.has_room(runs.len()))?;
         self.prepare(index, order, sector);
-        let (inputs, mut outputs) = self.buffers(index, order, &runs);
+        let Buffers { inputs, mut outputs, counts } = self.buffers(index, order, &runs);
+        let (inputs, outputs) = (&inputs[..counts[0]], &mut outputs[..counts[1]]);
         // SAFETY: the buffers are mapped for good, or until the next attach, which waits for all requests before it;
         //         nothing touches them before `reap` has popped the token (invariant 2).
-        let token = unsafe { self.queue.add(&inputs, &mut outputs) }.ok()?;
+        let token = unsafe { self.queue.add(inputs, outputs) }.ok()?;
         if let Some(slot) = self.slots.get_mut(index) {
             *slot = Some(Slot { token, order, runs });
+            self.busy += 1;
         }
         if self.queue.should_notify() {
             transport.notify(0);
@@ -103,9 +118,11 @@ impl Ring {
         // A device that gives back what it was not given has lost its mind: the driver starts anew, with a reset.
         let index = self.slots.iter().position(held).expect("the device gives back requests that it was given");
         let Slot { order, runs, .. } = self.slots.get_mut(index)?.take()?;
-        let (inputs, mut outputs) = self.buffers(index, order, &runs);
+        self.busy -= 1;
+        let Buffers { inputs, mut outputs, counts } = self.buffers(index, order, &runs);
+        let (inputs, outputs) = (&inputs[..counts[0]], &mut outputs[..counts[1]]);
         // SAFETY: order and runs are those of `submit`, so the buffers are the same.
-        let popped = unsafe { self.queue.pop_used(token, &inputs, &mut outputs) };
+        let popped = unsafe { self.queue.pop_used(token, inputs, outputs) };
         popped.ok()?;
         let status = core::ptr::with_exposed_provenance::<u8>(self.base + index * SLOT + HEADER);
         // SAFETY: the slot lies in DMA memory that this ring has taken, and is free again.
@@ -124,18 +141,28 @@ impl Ring {
         unsafe { place.copy_from_nonoverlapping(header.as_ptr(), header.len()) };
     }
 
-    /// The buffers of a request: what the device reads, and what it writes.
-    fn buffers(&self, index: usize, order: Order, runs: &[Run]) -> (Vec<&'static [u8]>, Vec<&'static mut [u8]>) {
+    /// The buffers of a request, of at most [`MAX_SEGMENTS`] runs.
+    #[inline(always)]
+    fn buffers<'b>(&self, index: usize, order: Order, runs: &[Run]) -> Buffers<'b> {
         let at = self.base + index * SLOT;
-        let mut inputs = alloc::vec![input((at, HEADER))];
-        let mut outputs = Vec::with_capacity(runs.len() + 1);
+        let runs = &runs[..runs.len().min(MAX_SEGMENTS)];
+        let mut inputs: [&[u8]; BUFFERS] = [&[]; BUFFERS];
+        let mut outputs: [&mut [u8]; BUFFERS] = core::array::from_fn(|_| Default::default());
+        let mut counts = [1, 1];
+        inputs[0] = input((at, HEADER));
         match order {
-            Order::Out => inputs.extend(runs.iter().map(|run| input(*run))),
-            Order::In => outputs.extend(runs.iter().map(|run| output(*run))),
+            Order::Out => {
+                inputs[1..].iter_mut().zip(runs).for_each(|(place, run)| *place = input(*run));
+                counts[0] += runs.len();
+            }
+            Order::In => {
+                outputs.iter_mut().zip(runs).for_each(|(place, run)| *place = output(*run));
+                counts[1] += runs.len();
+            }
             Order::Flush => {}
         }
-        outputs.push(output((at + HEADER, 1)));
-        (inputs, outputs)
+        outputs[counts[1] - 1] = output((at + HEADER, 1));
+        Buffers { inputs, outputs, counts }
     }
 }
 

@@ -400,19 +400,20 @@ impl<'m> Region<'m> {
 }
 
 fn encode_root(body: &mut Vec<u8>, root: &Root, changes: &[Change], record: Option<&Record>) {
-    body.clear();
-    body.resize(ROOT_HEAD, 0);
-    put64(body, 16, root.sequence);
-    put64(body, 24, root.digest);
-    put64(body, 32, root.records);
-    put32(body, 40, root.freed);
-    put32(body, 44, root.phase as u32);
-    put32(body, 48, root.log_head);
-    put32(body, 52, root.log_sequence);
+    let mut head = [0; ROOT_HEAD];
+    put64(&mut head, 16, root.sequence);
+    put64(&mut head, 24, root.digest);
+    put64(&mut head, 32, root.records);
+    put32(&mut head, 40, root.freed);
+    put32(&mut head, 44, root.phase as u32);
+    put32(&mut head, 48, root.log_head);
+    put32(&mut head, 52, root.log_sequence);
     if let Some(record) = record {
-        put32(body, 56, 1);
-        body[64..64 + RECORD_SIZE].copy_from_slice(&record.encode());
+        put32(&mut head, 56, 1);
+        head[64..64 + RECORD_SIZE].copy_from_slice(&record.encode());
     }
+    body.clear();
+    body.extend_from_slice(&head);
     for change in changes {
         let mut bytes = [0; CHANGE];
         put32(&mut bytes, 0, change.slot);
