@@ -40,6 +40,7 @@ fn once(images: &Images, memory: u32, timeout: Duration) -> Result<u64> {
         qemu: None,
         boot: images.into(),
         disk: None,
+        disk_speed: None,
         memory,
         words: Vec::new(),
         icount: false,
