@@ -41,6 +41,7 @@ fn once(images: &Images, memory: u32, timeout: Duration) -> Result<u64> {
         boot: images.into(),
         disk: None,
         disk_speed: None,
+        gdb: None,
         memory,
         words: Vec::new(),
         icount: false,
