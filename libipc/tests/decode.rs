@@ -1,4 +1,5 @@
-//! Startup pages against bytes that no parent wrote: random ones, and written ones with bytes changed.
+//! Startup pages against bytes that no parent wrote: random ones, written ones with bytes changed, and the saved corpus of
+//! `tests/corpus`, to which every finding is added.
 
 use libipc::Handle;
 use libipc::startup::{Startup, StartupBuilder};
@@ -19,6 +20,23 @@ fn sample() -> Vec<u8> {
     startup.arg("/bin/program").arg("").arg("zwölf").env("pwd", "/a b");
     startup.handle("self", Handle::new(1, 2)).handle("account", Handle::new(3, 4));
     startup.finish().expect("it is short")
+}
+
+#[test]
+fn the_saved_corpus_is_refused_or_read_to_its_end() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus");
+    let mut taken: Vec<String> = Vec::new();
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).expect("the corpus is there") {
+        let entry = entry.expect("an entry");
+        if read(&std::fs::read(entry.path()).expect("it can be read")) {
+            taken.push(entry.file_name().to_string_lossy().into_owned());
+        }
+        seen += 1;
+    }
+    taken.sort();
+    assert!(seen >= 15, "{seen} files");
+    assert_eq!(taken, ["nothing-at-all", "the-same-name-twice"]);
 }
 
 proptest! {

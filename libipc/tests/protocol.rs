@@ -4,6 +4,7 @@ use libipc::abi::{Message, Tag};
 use libipc::error::Refusal;
 use libipc::testing::{ObjectId, System, TestProcess};
 use libipc::*;
+use proptest::prelude::*;
 
 words_struct! {
     /// A point.
@@ -59,7 +60,7 @@ impl SampleServer for Sample {
     fn mirror(&mut self, cx: &Context, point: Point, flip: bool) -> Result<Reply<Point>, SampleError> {
         assert_eq!((cx.badge(), cx.attempt()), (7, 0));
         self.calls += 1;
-        Ok(Reply::Now(if flip { Point { x: -point.x, ..point } } else { point }))
+        Ok(Reply::Now(if flip { Point { x: point.x.wrapping_neg(), ..point } } else { point }))
     }
     fn join(&mut self, _: &Context, left: &str, right: &str) -> Result<Reply<String>, SampleError> {
         self.calls += 1;
@@ -264,6 +265,55 @@ fn malformed_messages_are_refused_before_the_servers_code() {
         }
     });
     assert_eq!(rig.server.caps(), caps_before, "capabilities of refused messages were not given up");
+}
+
+/// Operations that are answered at once, and some that there are not.
+const ANSWERED: [u16; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 200, 255];
+
+/// A server gets this message, and answers it; it goes on, and keeps no capability of it.
+fn assert_answered(rig: &Rig, tag: Tag, words: [u64; 8], payload: &[u8]) {
+    rig.client.enter(|| {
+        page::write_payload(0, payload);
+        let reply = sys::call(rig.send, Message { tag: tag.with_payload(payload.len()), words });
+        assert!(reply.is_ok(), "{tag:?} {words:x?} {payload:x?}: {reply:?}");
+        assert_eq!(SampleClient::new(Queue::new(rig.send)).join("a", "b"), Ok("ab".into()));
+    });
+}
+
+/// Payloads that nobody should send, to every operation; findings are added to them.
+#[test]
+fn the_saved_payloads_are_refused_or_answered_by_every_operation() {
+    let rig = rig();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/messages");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).expect("they are there") {
+        let payload = std::fs::read(entry.expect("an entry").path()).expect("it can be read");
+        for number in ANSWERED {
+            for words in [[0; 8], [1; 8], [u64::MAX; 8]] {
+                assert_answered(&rig, Tag::new(2000, 3 << 8 | number), words, &payload);
+            }
+        }
+        seen += 1;
+    }
+    assert!(seen >= 14, "{seen} files");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn any_message_is_refused_or_answered(
+        messages in prop::collection::vec((
+            prop_oneof![9 => Just(2000u16), 1 => any::<u16>()],
+            prop::sample::select(ANSWERED.to_vec()),
+            prop::array::uniform8(prop_oneof![0u64..3, any::<u64>()]),
+            prop::collection::vec(prop_oneof![0u8..4, any::<u8>()], 0..64),
+        ), 1..12),
+    ) {
+        let rig = rig();
+        for (protocol, number, words, payload) in messages {
+            assert_answered(&rig, Tag::new(protocol, 3 << 8 | number), words, &payload);
+        }
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::*;
 use crate::account::Account;
 use abi::AccountStatus;
+use proptest::prelude::*;
 
 /// The account's report: limit, used, lent.
 fn status(w: &mut World, account: Handle) -> (u64, u64, u64) {
@@ -176,4 +177,89 @@ fn the_report_of_an_account_counts_each_kind_of_page() {
     let usage = |kind: usize| (word(objects + (kind - 1) * 16), word(objects + (kind - 1) * 16 + 8));
     assert_eq!([usage(2), usage(3), usage(4), usage(5)], [(1, 1); 4]);
     assert_eq!(word(offset_of!(AccountStatus, used)), 3 + 4 + 1 + 4 + 4);
+}
+
+/// An account as the model knows it.
+#[derive(Clone, Debug)]
+struct Purse {
+    handle: Handle,
+    parent: Option<usize>,
+    limit: u64,
+    /// Contiguous memory that it pays for.
+    memories: Vec<(Handle, u64)>,
+    alive: bool,
+}
+
+/// Pages that making one object may take besides its contents: a slab page.
+const SLAB: u64 = 1;
+
+/// What an account has lent and what it pays for contents, by the model.
+fn sums(purses: &[Purse], at: usize) -> (u64, u64) {
+    let lent = purses.iter().filter(|p| p.alive && p.parent == Some(at)).map(|p| p.limit).sum();
+    (lent, purses[at].memories.iter().map(|(_, pages)| pages).sum())
+}
+
+fn end(purses: &mut [Purse], at: usize) {
+    purses[at].alive = false;
+    (0..purses.len())
+        .filter(|n| purses[*n].parent == Some(at))
+        .collect::<Vec<_>>()
+        .into_iter()
+        .for_each(|n| end(purses, n));
+}
+
+proptest! {
+    #![proptest_config(cases(24))]
+    #[test]
+    fn accounts_match_a_model_of_purses(steps in proptest::collection::vec((0..6u8, any::<usize>(), 1..60u64), 1..60)) {
+        let mut w = World::new();
+        let before = w.audit();
+        let top = w.account(200);
+        let mut purses = vec![Purse { handle: top, parent: None, limit: 200, memories: Vec::new(), alive: true }];
+        for (what, which, pages) in steps {
+            let alive: Vec<usize> = (0..purses.len()).filter(|n| purses[*n].alive).collect();
+            let at = alive[which % alive.len()];
+            let handle = purses[at].handle;
+            let (_, used, _) = status(&mut w, handle);
+            let room = purses[at].limit - used;
+            match what {
+                0 | 1 => {
+                    let made = w.make(w.init, sys(Sysno::AccountCreate).on(handle).words(&[pages]));
+                    prop_assert!(if made.is_ok() { pages <= room } else { pages + SLAB > room }, "{made:?} {pages} {room}");
+                    if let Ok(words) = made {
+                        let handle = Handle::from_raw(words[0]);
+                        purses.push(Purse { handle, parent: Some(at), limit: pages, memories: Vec::new(), alive: true });
+                    }
+                }
+                2 | 3 => {
+                    let made = w.make(w.init, sys(Sysno::MemoryCreate).on(handle).words(&[pages, 1]));
+                    prop_assert!(if made.is_ok() { pages <= room } else { pages + SLAB > room }, "{made:?} {pages} {room}");
+                    if let Ok(words) = made {
+                        purses[at].memories.push((Handle::from_raw(words[0]), pages));
+                    }
+                }
+                4 => {
+                    if let Some((memory, _)) = purses[at].memories.pop() {
+                        w.make(w.init, sys(Sysno::Close).on(memory)).unwrap();
+                    }
+                }
+                _ if at != 0 => {
+                    w.make(w.init, sys(Sysno::AccountDestroy).on(handle)).unwrap();
+                    end(&mut purses, at);
+                }
+                _ => {}
+            }
+            for at in (0..purses.len()).filter(|n| purses[*n].alive) {
+                let (limit, used, lent) = status(&mut w, purses[at].handle);
+                let account: Ref<Account> = w.object(w.init, purses[at].handle);
+                let (model_lent, contents) = sums(&purses, at);
+                prop_assert_eq!((limit, lent), (purses[at].limit, model_lent));
+                prop_assert_eq!(w.k.accounts[account].status().memory, contents);
+                prop_assert!(lent + contents <= used && used <= limit);
+            }
+        }
+        w.audit();
+        w.make(w.init, sys(Sysno::AccountDestroy).on(top)).unwrap();
+        prop_assert_eq!(w.audit().objects, before.objects);
+    }
 }

@@ -9,6 +9,7 @@ mod gdb;
 mod graph;
 mod iso;
 mod lint;
+mod mutate;
 mod new_server;
 mod progress;
 mod run;
@@ -58,6 +59,8 @@ enum Command {
     Trace(trace::Options),
     /// Debug the kernel and a server with gdb
     Gdb(gdb::Options),
+    /// Break checks of the kernel in a copy, one at a time, and show which test catches each
+    Mutate(mutate::Options),
     /// Name the functions at the addresses of a crash report
     Symbolize(symbolize::Options),
     /// Make disk images and move files in and out of them
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Command::Graph(options) => options.run().unwrap_or_else(failed(1)),
         Command::Trace(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
         Command::Gdb(options) => options.run().unwrap_or_else(failed(1)),
+        Command::Mutate(options) => options.run().unwrap_or_else(failed(1)),
         Command::Symbolize(options) => options.run().unwrap_or_else(failed(1)),
         Command::Disk(command) => command.run().unwrap_or_else(failed(1)),
         Command::Check => lint::run().unwrap_or_else(failed(1)),
