@@ -179,9 +179,8 @@ fn copy_sources(to: &Path) -> Result<()> {
 /// The first of the kernel's tests that fails in the copy.
 fn first_failure(copy: &Path) -> Result<Option<String>> {
     let tests = build(copy)?;
-    // A broken check may make a test go on for ever, taking memory all the while.
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -v 8000000; exec \"$0\""]).arg(&tests).env("RUST_BACKTRACE", "0");
+    let mut command = Command::new(tests);
+    command.env("RUST_BACKTRACE", "0");
     command.current_dir(copy.join("src/kernel")).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().context("cannot run the tests")?;
     let lines = lines_of(child.stdout.take().context("the tests have no output")?);
