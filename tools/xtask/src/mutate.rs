@@ -78,12 +78,6 @@ const MUTATIONS: &[Mutation] = &[
         "let inside = offset.checked_add(length).is_some_and(|end| end <= size);",
         "let inside = offset.checked_add(length).is_some_and(|end| end <= size || size > 0);",
     ),
-    mutation(
-        "a lease may lie in the kernel",
-        "lease.rs",
-        "(start >= layout::USER_START && end <= layout::USER_END).then_some",
-        "(start >= layout::USER_START && end >= start).then_some",
-    ),
     mutation("memory may be writable and executable", "syscall.rs", " || wanted.contains(both)", ""),
     mutation(
         "RAM is given out as device memory",
