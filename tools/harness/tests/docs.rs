@@ -184,12 +184,16 @@ fn the_store_of_the_tutorial_is_the_one_that_is_built_and_all_of_it_is_shown() -
 }
 
 /// Commands for the host that another test runs, or that stand for the tests themselves.
-const ELSEWHERE: [(&str, &str); 22] = [
+const ELSEWHERE: [(&str, &str); 26] = [
     ("./scripts/run.sh", "boots to a prompt for a person, as the tests in boot.rs do"),
     ("./scripts/test.sh", "the tests"),
     ("./scripts/test.sh copy", "some of the tests"),
     ("./scripts/test.sh ledger", "the test in nameless.rs"),
     ("./scripts/test.sh store", "the test in kv.rs"),
+    ("./scripts/test.sh every_attack", "the tests in hostile.rs"),
+    ("./scripts/test.sh a_million_random", "the test in hostile.rs"),
+    ("TESSERA_RESTARTS=10000 ./scripts/test.sh the_audit_is_equal", "the test in authority.rs, many times as long"),
+    ("cargo xtask mutate", "the tests of the kernel, once for each of its mutations"),
     ("cargo xtask test --host", "some of the tests"),
     ("cargo xtask test --qemu", "some of the tests"),
     ("cargo xtask check", "what a person does before a commit; it may take minutes"),
