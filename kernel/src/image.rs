@@ -73,7 +73,7 @@ impl Image {
         if head.len() < 64 {
             return Err(ImageDefect::Truncated);
         }
-        if head.as_ptr() as usize % 8 != 0 {
+        if !(head.as_ptr() as usize).is_multiple_of(8) {
             return Err(ImageDefect::NotElf);
         }
         let elf = ElfFile::new(head).map_err(|_| ImageDefect::NotElf)?;
@@ -170,7 +170,7 @@ impl<M: Machine> Kernel<M> {
         length: u64,
     ) -> Result<u64, Trouble> {
         let bytes = self.memories[memory].pages * PAGE_SIZE;
-        let inside = start.checked_add(length).is_some_and(|end| end <= bytes) && start % PAGE_SIZE == 0;
+        let inside = start.checked_add(length).is_some_and(|end| end <= bytes) && start.is_multiple_of(PAGE_SIZE);
         if !inside {
             return Err(SysError::BadArgument.into());
         }

@@ -174,7 +174,7 @@ impl KillPoints {
         let reached = |(n, point): &(usize, &Point)| {
             !point.struck && point.name == name && point.place == place && point.at == count && ready(*n, point)
         };
-        let Some((struck, _)) = self.points.iter().enumerate().find(reached) else { return None };
+        let (struck, _) = self.points.iter().enumerate().find(reached)?;
         self.points[struck].struck = true;
         if let Some(next) = self.points.get(struck + 1).copied().filter(|next| next.relative) {
             self.points[struck + 1].at += self.count_of(next.name, next.place);

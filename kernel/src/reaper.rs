@@ -293,12 +293,11 @@ impl<M: Machine> Kernel<M> {
         self.processes[process].thread_count -= 1;
         self.processes[process].ran += self.threads[thread].ran(None);
         if let Some(frame) = message {
-            if let Some(space) = self.processes[process].space {
-                if self.mm.translate(space, message_at).is_some_and(|t| t.0 == frame.address()) {
-                    if let Some(stale) = self.mm.unmap_page(space, message_at) {
-                        self.flush(process, stale);
-                    }
-                }
+            if let Some(space) = self.processes[process].space
+                && self.mm.translate(space, message_at).is_some_and(|t| t.0 == frame.address())
+                && let Some(stale) = self.mm.unmap_page(space, message_at)
+            {
+                self.flush(process, stale);
             }
             self.sell(account, frame, Purpose::Other);
         }

@@ -84,7 +84,8 @@ impl PageRange {
     pub fn claim(start: u64, pages: u64) -> Result<PageRange, SysError> {
         let bytes = pages.checked_mul(PAGE_SIZE).ok_or(SysError::BadAddress)?;
         let end = start.checked_add(bytes).ok_or(SysError::BadAddress)?;
-        let fine = pages > 0 && start % PAGE_SIZE == 0 && start >= layout::USER_START && end <= layout::USER_END;
+        let fine =
+            pages > 0 && start.is_multiple_of(PAGE_SIZE) && start >= layout::USER_START && end <= layout::USER_END;
         fine.then_some(PageRange { start, pages }).ok_or(SysError::BadAddress)
     }
     /// First address after it.

@@ -185,7 +185,7 @@ impl<M: Machine> Kernel<M> {
 
     /// Sets the timer for the next thing that time brings.
     pub(crate) fn arm(&mut self) {
-        let mut at = self.wheel.next().unwrap_or(NEVER);
+        let mut at = self.wheel.soonest().unwrap_or(NEVER);
         if self.current.is_some_and(|c| self.ready.has(self.threads[c].priority)) {
             at = at.min(self.slice.end);
         }
@@ -224,12 +224,13 @@ impl<M: Machine> Kernel<M> {
         if now >= self.slice.sweep {
             self.sweep(now);
         }
-        if let Some(current) = self.current.filter(|_| now >= self.slice.end) {
-            if self.ready.has(self.threads[current].priority) && self.runs(current) {
-                self.leave();
-                self.ready.push(&mut self.threads, current);
-                return self.pick();
-            }
+        if let Some(current) = self.current.filter(|_| now >= self.slice.end)
+            && self.ready.has(self.threads[current].priority)
+            && self.runs(current)
+        {
+            self.leave();
+            self.ready.push(&mut self.threads, current);
+            return self.pick();
         }
         self.resume()
     }

@@ -108,7 +108,6 @@ impl<M: Machine> Kernel<M> {
                 self.threads[me].context.registers.rdx = defect as u64;
                 self.refuse(me, SysError::BadImage)
             }
-            Err(Trouble::Fault(report)) => self.fault(me, report),
         };
         self.choose(next)
     }

@@ -1,6 +1,6 @@
-//! The two outcomes of bad input: a refusal that its maker is told, or a fault that stops it.
+//! Why a system call was refused. What cannot go on at all faults instead: see [`crate::fault`], with types of its own.
 
-use abi::{FaultKind, FaultReport, ImageDefect, SysError};
+use abi::{ImageDefect, SysError};
 
 /// Why a request was not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,8 +9,6 @@ pub enum Trouble {
     Refuse(SysError),
     /// The image that it named is malformed: `BadImage`, and what is wrong in word 0.
     Malformed(ImageDefect),
-    /// Cannot go on: it is stopped and its supervisor is told.
-    Fault(FaultReport),
 }
 
 impl From<SysError> for Trouble {
@@ -22,12 +20,5 @@ impl From<SysError> for Trouble {
 impl From<ImageDefect> for Trouble {
     fn from(defect: ImageDefect) -> Trouble {
         Trouble::Malformed(defect)
-    }
-}
-
-impl Trouble {
-    /// A fault of this kind, without address and code.
-    pub fn fault(kind: FaultKind) -> Trouble {
-        Trouble::Fault(FaultReport { kind: kind as u64, ..FaultReport::default() })
     }
 }

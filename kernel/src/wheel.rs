@@ -75,7 +75,7 @@ impl Wheel {
 
     /// The tick at which `expired` is worth calling next: that of the first deadline, or an earlier one.
     #[inline(always)]
-    pub fn next(&mut self) -> Option<u64> {
+    pub fn soonest(&mut self) -> Option<u64> {
         if self.stale {
             self.soonest = self.find().unwrap_or(NEVER);
             self.stale = false;

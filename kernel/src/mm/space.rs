@@ -127,7 +127,7 @@ impl Mm {
     /// Maps the page at `address` (user half) to physical `target`, over whatever was there. The caller has paid for
     /// [`Mm::tables_missing`]. `None`, and nothing mapped, when the free pool is empty.
     pub fn map_page(&mut self, space: Space, address: u64, target: u64, protection: Protection) -> Option<()> {
-        debug_assert!(address < abi::layout::USER_END && address % PAGE_SIZE == 0);
+        debug_assert!(address < abi::layout::USER_END && address.is_multiple_of(PAGE_SIZE));
         let mut table = space.0;
         for level in [3, 2, 1] {
             let entry = self.entry(table, index(address, level));

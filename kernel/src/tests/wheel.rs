@@ -34,9 +34,9 @@ fn threads(count: usize) -> Threads {
 fn an_empty_wheel_has_no_next_deadline_and_a_thread_without_one_is_not_in_it() {
     let mut t = threads(1);
     let mut wheel = Wheel::new(12345);
-    assert_eq!(wheel.next(), None);
+    assert_eq!(wheel.soonest(), None);
     wheel.add(&mut t.pool, t.all[0]);
-    assert_eq!((wheel.next(), t.pool[t.all[0]].timer_slot), (None, None));
+    assert_eq!((wheel.soonest(), t.pool[t.all[0]].timer_slot), (None, None));
     wheel.remove(&mut t.pool, t.all[0]);
     assert_eq!(wheel.expired(&mut t.pool, u64::MAX), None);
 }
@@ -49,12 +49,12 @@ fn deadlines_at_the_ends_of_time_are_kept_or_left_out_without_a_panic() {
             let mut wheel = Wheel::new(start);
             t.pool[t.all[0]].deadline = deadline;
             wheel.add(&mut t.pool, t.all[0]);
-            if let Some(next) = wheel.next() {
+            if let Some(next) = wheel.soonest() {
                 assert!(next >= start & !(UNIT - 1));
             }
             let _ = wheel.expired(&mut t.pool, start);
             wheel.remove(&mut t.pool, t.all[0]);
-            assert_eq!(wheel.next(), None);
+            assert_eq!(wheel.soonest(), None);
         }
     }
 }
@@ -93,11 +93,11 @@ proptest! {
                     for deadline in model.values() {
                         prop_assert!(deadline / UNIT + 1 > now / UNIT, "nobody sleeps longer than a unit");
                     }
-                    prop_assert!(wheel.next().is_none_or(|next| next > now), "the timer is worth setting");
+                    prop_assert!(wheel.soonest().is_none_or(|next| next > now), "the timer is worth setting");
                 }
             }
             let first = model.values().min().map(|deadline| (deadline / UNIT + 1) * UNIT);
-            match (wheel.next(), first) {
+            match (wheel.soonest(), first) {
                 (None, None) => {}
                 (Some(next), Some(first)) => prop_assert!(next <= first, "{next} is later than {first}"),
                 other => prop_assert!(false, "{other:?}"),
