@@ -58,8 +58,8 @@ impl<M: Machine> Kernel<M> {
                 return Err(SysError::BadLease);
             }
             let at = LEASES + index as usize * LEASE_WORDS;
-            let word = |n| self.message_word(lender, at + n);
-            let (start, size, of, flags) = (word(0), word(1), word(2), word(3));
+            let page = self.threads[lender].message.expect("a thread in use has a message page");
+            let [start, size, of, flags] = self.mm.words::<LEASE_WORDS>(page, at);
             let inside = offset.checked_add(length).is_some_and(|end| end <= size);
             if !inside || !LeaseAccess::from_bits_truncate(flags as u32).contains(access) {
                 return Err(SysError::BadLease);

@@ -117,7 +117,7 @@ fn its_capabilities_are_told_one_after_the_other_and_no_stale_one() {
         }
     }
     assert!(found.contains(&kept) && found.contains(&layout::INIT_RECORD) && !found.contains(&gone));
-    assert_eq!(found.len(), w.audit().capabilities as usize, "all capabilities are init's here");
+    assert_eq!(found.len(), w.audit().capabilities, "all capabilities are init's here");
     for beyond in [1 << 20, u64::MAX] {
         assert_eq!(w.make(w.init, sys(Sysno::CapabilityNext).words(&[beyond])).unwrap()[..2], [0, 0]);
     }

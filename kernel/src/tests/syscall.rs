@@ -23,8 +23,11 @@ fn numbers_and_flags_that_mean_nothing_are_refused_and_change_no_other_register(
     }
 }
 
+/// A kind of object, and a right that an operation needs.
+type Operand = (Kind, Rights);
+
 /// What each operation takes: the kind and a sufficient right of its first and second operand.
-fn operands(number: Sysno) -> Option<(Kind, Rights, Option<(Kind, Rights)>)> {
+fn operands(number: Sysno) -> Option<(Kind, Rights, Option<Operand>)> {
     use Sysno::*;
     let account = Some((Kind::Account, Rights::CREATE));
     Some(match number {

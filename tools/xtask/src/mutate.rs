@@ -218,8 +218,8 @@ fn build(copy: &Path) -> Result<PathBuf> {
     }
     let text = String::from_utf8(output.stdout)?;
     let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let tests = messages.filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?))).last();
-    tests.context("cargo names no program of tests")
+    let mut tests = messages.filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)));
+    tests.next().context("cargo names no program of tests")
 }
 
 #[cfg(test)]

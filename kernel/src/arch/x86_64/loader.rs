@@ -68,7 +68,7 @@ impl MemoryMap {
 pub fn archive(range: PhysRange) -> Result<PhysRange, &'static str> {
     if range.start >= range.end {
         Err("the boot archive is empty")
-    } else if range.start % ranges::PAGE != 0 {
+    } else if !range.start.is_multiple_of(ranges::PAGE) {
         Err("the boot archive does not start on a page")
     } else {
         Ok(range)
