@@ -130,6 +130,8 @@ pub enum Amount {
     Pages(u64),
     /// So many hundredths of what is free at boot once every fixed amount is set aside.
     Percent(u8),
+    /// The same, but no more than so many pages.
+    PercentUpTo(u8, u64),
 }
 
 impl Amount {
@@ -140,6 +142,7 @@ impl Amount {
             Amount::Percent(percent) => {
                 free_pages / 100 * u64::from(percent) + free_pages % 100 * u64::from(percent) / 100
             }
+            Amount::PercentUpTo(percent, most) => Amount::Percent(percent).pages(free_pages).min(most),
         }
     }
 
@@ -251,7 +254,11 @@ impl System {
 
     /// The sum of all percentages.
     pub fn percent_total(&self) -> u32 {
-        self.amounts().map(|amount| if let Amount::Percent(percent) = amount { percent.into() } else { 0 }).sum()
+        let percent = |amount| match amount {
+            Amount::Pages(_) => 0,
+            Amount::Percent(percent) | Amount::PercentUpTo(percent, _) => percent.into(),
+        };
+        self.amounts().map(percent).sum()
     }
 }
 
@@ -323,6 +330,7 @@ mod tests {
         assert_eq!(sample().fixed_pages(), 528);
         assert_eq!(sample().percent_total(), 90);
         assert_eq!(Amount::Percent(10).pages(1999), 199);
+        assert_eq!([1999, 5000].map(|free| Amount::PercentUpTo(10, 300).pages(free)), [199, 300]);
         assert_eq!(Amount::Percent(100).pages(u64::MAX), u64::MAX);
         assert_eq!(Amount::Pages(7).pages(1_000_000), 7);
     }

@@ -106,3 +106,12 @@ fn with_instructions_counted_it_boots_and_answers() -> Result<()> {
     System::builder().icount().exec("echo steady")?.success()?;
     Ok(())
 }
+
+#[test]
+fn it_boots_with_more_memory_than_32_bits_address() -> Result<()> {
+    let output = System::builder().memory(4608).exec("cp /bin/sh /tmp/sh; cat /tmp/sh | wc -c; free")?.success()?;
+    let machine: Vec<u64> =
+        output.text().lines().filter_map(|line| line.split_whitespace().nth(1)?.parse().ok()).collect();
+    assert!(machine.iter().any(|kib| *kib > 4 << 20), "{}", output.text());
+    Ok(())
+}

@@ -8,9 +8,20 @@ use manifest::{Amount, MAX_DMA_PAGES, PAGE_SIZE, System};
 const MOST_STACK_PAGES: u32 = 254;
 
 impl Check<'_> {
-    /// `"64K"`, `"1M"`, `"4096"` (bytes), `"10%"`.
+    /// `"64K"`, `"1M"`, `"4096"` (bytes), `"10%"`, `"10% up to 64M"`.
     pub fn amount(&mut self, raw: &raw::Amount) -> Amount {
         let text = raw.as_ref().0.trim();
+        if let Some((share, most)) = text.split_once(" up to ") {
+            let percent = share.trim().strip_suffix('%').and_then(|percent| percent.trim().parse().ok());
+            return match (percent, size(most.trim())) {
+                (Some(percent @ 1..=100), Some(most @ 1..)) => Amount::PercentUpTo(percent, most.div_ceil(PAGE_SIZE)),
+                _ => {
+                    let what = format!("`{text}` is not a share with a size that it goes up to");
+                    self.problems.push(Problem::new(raw.span(), what).help("write it like \"10% up to 64M\""));
+                    Amount::Percent(1)
+                }
+            };
+        }
         if let Some(percent) = text.strip_suffix('%') {
             return match percent.trim().parse() {
                 Ok(percent @ 1..=100) => Amount::Percent(percent),
@@ -47,7 +58,9 @@ impl Check<'_> {
     /// A size, not a share.
     pub fn pages(&mut self, raw: &raw::Amount) -> u32 {
         match self.quota(raw) {
-            Amount::Percent(_) => self.wrong(raw.span(), "this amount is a size, such as \"64K\", and no share", 1),
+            Amount::Percent(_) | Amount::PercentUpTo(..) => {
+                self.wrong(raw.span(), "this amount is a size, such as \"64K\", and no share", 1)
+            }
             Amount::Pages(pages) => {
                 u32::try_from(pages).unwrap_or_else(|_| self.wrong(raw.span(), "this is too much memory", 1))
             }

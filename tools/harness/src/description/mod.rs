@@ -106,7 +106,7 @@ impl Check<'_> {
         let queues = self.queue_names(raw);
         let memory_pages = match self.amount(&raw.system.memory) {
             Amount::Pages(pages) => pages,
-            Amount::Percent(_) => {
+            Amount::Percent(_) | Amount::PercentUpTo(..) => {
                 self.wrong(raw.system.memory.span(), "the machine's memory is a size, such as \"32M\"", u64::MAX)
             }
         };

@@ -122,6 +122,7 @@ fn all_problems_are_told_at_once_in_order_of_the_file() {
 fn wrong_values_say_what_is_right() {
     for (line, said) in [
         ("heartbeat = '5'", "not a time"),
+        ("memory = '10% up to x'", "up to"),
         ("dma = '10%'\ndevices = [{ pci = '1af4:1042' }]", "no share"),
         ("dma = '513K'\ndevices = [{ pci = '1af4:1042' }]", "at most 512K"),
         ("heartbeat = '0s'", "a heartbeat takes some time"),

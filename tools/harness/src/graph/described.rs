@@ -92,6 +92,9 @@ fn rights(rights: Rights) -> String {
 fn amount(amount: Amount) -> String {
     match amount {
         Amount::Percent(percent) => format!("{percent}%"),
+        Amount::PercentUpTo(percent, most) => {
+            format!("{percent}% up to {}", userland::units::human(most.saturating_mul(PAGE_SIZE)))
+        }
         Amount::Pages(pages) => userland::units::human(pages.saturating_mul(PAGE_SIZE)),
     }
 }
@@ -110,6 +113,7 @@ mod tests {
         let find = |title: &str| graph.boxes.iter().position(|found| found.title == title).expect("a box");
         let (block, fs) = (find("block"), find("fs"));
         assert!(graph.arrows.iter().any(|arrow| (arrow.from.of, arrow.to.of) == (block, fs)));
-        assert_eq!(graph.boxes[fs].note, "priority 20, memory 4.0M");
+        let memory = system.services.iter().find(|service| service.name == "fs").map(|service| amount(service.memory));
+        assert_eq!(graph.boxes[fs].note, format!("priority 20, memory {}", memory.expect("there is an fs")));
     }
 }
