@@ -49,6 +49,19 @@ fn a_server_that_hangs_is_taken_for_dead_and_its_work_goes_on() -> Result<()> {
 }
 
 #[test]
+fn a_console_that_hangs_is_taken_for_dead_and_every_byte_of_output_comes_once() -> Result<()> {
+    // It hangs while it shows what a command prints; nothing has been shown before that asked it for an answer, so it is
+    // given four times its heartbeat.
+    let disk = Disk::scratch(SCRATCH)?;
+    let text: String = (0..2000).map(|n| format!("line {n}\n")).collect();
+    disk.write("/home/text", text.as_bytes())?;
+    let output = System::builder().disk(&disk).hang("console@entry:60").exec("cat /home/text")?.success()?;
+    assert_eq!(output.kills("console"), 1, "the console did not hang: {}", output.log);
+    assert_eq!(output.text(), text);
+    Ok(())
+}
+
+#[test]
 fn a_supervisor_that_hangs_is_ended_by_its_watchdog_and_its_successor_goes_on() -> Result<()> {
     let sweep = Sweep::prepare()?;
     // While it sets everything up, and while it serves.

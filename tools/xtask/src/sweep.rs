@@ -3,17 +3,17 @@
 //! Runs are numbered in the order in which they are made, so that a file of those that are done is all that resuming
 //! needs; each line is one run: its deaths, and `ok`, `missed` (the point was not reached) or `FAILED`.
 
+use crate::progress::Progress;
 use anyhow::{Context, Result};
 use clap::Args;
 use harness::sweep::{Counts, Deaths, Dice, Place, Point, SERVICES, Sweep};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fs::{self, File, OpenOptions},
-    io::Write,
+    io::{Stderr, Write},
     path::PathBuf,
     process::ExitCode,
     sync::Mutex,
-    time::Instant,
 };
 
 /// Kills services at every point of a fixed workload, one point a run, and compares what comes of it with a model.
@@ -107,8 +107,8 @@ impl Options {
             Some(path) => Some(OpenOptions::new().create(true).append(true).open(path)?),
             None => None,
         };
-        let (all, started) = (left.len() as u64, Instant::now());
-        let (queue, state) = (Mutex::new(left), Mutex::new((Totals::default(), file)));
+        let progress = Progress::new("runs", left.len());
+        let (queue, state) = (Mutex::new(left), Mutex::new(State { totals: Totals::default(), file, progress }));
         let workers = self.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
         std::thread::scope(|scope| {
             for _ in 0..workers {
@@ -118,37 +118,43 @@ impl Options {
                         let Some(deaths) = next else { return };
                         let outcome = sweep.run(&deaths);
                         let Ok(mut state) = state.lock() else { return };
-                        note(&mut state, &deaths, outcome, all, started);
+                        state.note(&deaths, outcome);
                     }
                 });
             }
         });
-        Ok(state.into_inner().map(|(totals, _)| totals).unwrap_or_default())
+        Ok(state.into_inner().map(|state| state.totals).unwrap_or_default())
     }
 }
 
-/// Counts a run, writes it down, says how it went if it failed, and how far things are every hundred runs.
-fn note(state: &mut (Totals, Option<File>), deaths: &Deaths, outcome: Result<bool>, all: u64, started: Instant) {
-    let (totals, file) = state;
-    let word = match &outcome {
-        Ok(true) => "ok",
-        Ok(false) => "missed",
-        Err(_) => "FAILED",
-    };
-    match outcome {
-        Ok(true) => totals.right += 1,
-        Ok(false) => totals.missed += 1,
-        Err(error) => {
-            totals.failed += 1;
-            println!("FAILED {deaths}: {error:#}\n");
+/// What the workers share.
+struct State {
+    totals: Totals,
+    file: Option<File>,
+    progress: Progress<Stderr>,
+}
+
+impl State {
+    /// Counts a run, writes it down, and says how it went if it failed.
+    fn note(&mut self, deaths: &Deaths, outcome: Result<bool>) {
+        let word = match &outcome {
+            Ok(true) => "ok",
+            Ok(false) => "missed",
+            Err(_) => "FAILED",
+        };
+        match &outcome {
+            Ok(true) => self.totals.right += 1,
+            Ok(false) => self.totals.missed += 1,
+            Err(error) => {
+                self.totals.failed += 1;
+                self.progress.hide();
+                println!("FAILED {deaths}: {error:#}\n");
+            }
         }
-    }
-    if let Some(file) = file {
-        // A run that is not written down is made again, no more.
-        let _ = writeln!(file, "{deaths} {word}");
-    }
-    let done = totals.right + totals.missed + totals.failed;
-    if done.is_multiple_of(100) {
-        println!("{done} of {all} runs, {} wrong ({} s)", totals.failed, started.elapsed().as_secs());
+        if let Some(file) = &mut self.file {
+            // A run that is not written down is made again, no more.
+            let _ = writeln!(file, "{deaths} {word}");
+        }
+        self.progress.step(&deaths.to_string(), outcome.is_err());
     }
 }
