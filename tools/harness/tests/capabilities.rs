@@ -17,7 +17,7 @@ fn what_a_process_holds_is_shown_with_its_origin_and_who_pays() -> Result<()> {
     let block = row(&table, "fs", "block");
     assert_eq!(block[3..6], ["queue", "block", "send"], "{block:?}");
     assert!(block[7].starts_with("init:") && block[8] == "init", "{block:?}");
-    assert_eq!(row(&table, "block", "dma")[3..8], ["memory", "128", "pages", "read,write,map,dma", "-"]);
+    assert_eq!(row(&table, "block", "dma")[3..8], ["memory", "64", "pages", "read,write,map,dma", "-"]);
     assert_eq!(row(&table, "console", "ports")[3..6], ["ioports", "0x3f8-0x3ff", "use"]);
     assert_eq!(row(&table, "init", "process:fs")[4..].last(), Some(&"fs"), "the account of fs pays for its process");
     let one = system.run("svc caps fs")?.success()?.text();
