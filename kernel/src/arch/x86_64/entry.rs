@@ -80,6 +80,39 @@ global_asm!(
     r#"
     .text
 
+    // Into the context at rsp: all but rsp, rcx and r11.
+    .macro save_registers
+    mov [rsp + {rbp_}], rbp
+    mov [rsp + {r15_}], r15
+    mov [rsp + {r14_}], r14
+    mov [rsp + {r13_}], r13
+    mov [rsp + {r12_}], r12
+    mov [rsp + {rbx_}], rbx
+    mov [rsp + {r10_}], r10
+    mov [rsp + {r9_}], r9
+    mov [rsp + {r8_}], r8
+    mov [rsp + {rdx_}], rdx
+    mov [rsp + {rsi_}], rsi
+    mov [rsp + {rdi_}], rdi
+    mov [rsp + {rax_}], rax
+    .endm
+
+    // From the context at rdi: all but rsp, rdi, rcx and r11.
+    .macro load_registers
+    mov rbp, [rdi + {rbp_}]
+    mov r15, [rdi + {r15_}]
+    mov r14, [rdi + {r14_}]
+    mov r13, [rdi + {r13_}]
+    mov r12, [rdi + {r12_}]
+    mov rbx, [rdi + {rbx_}]
+    mov r10, [rdi + {r10_}]
+    mov r9, [rdi + {r9_}]
+    mov r8, [rdi + {r8_}]
+    mov rdx, [rdi + {rdx_}]
+    mov rsi, [rdi + {rsi_}]
+    mov rax, [rdi + {rax_}]
+    .endm
+
     // What `syscall` has done: rcx = rip, r11 = rflags, flags masked by FMASK (interrupts off). rsp and GS are still
     // the user's.
     .balign 64
@@ -97,19 +130,7 @@ general_entry:
     mov [rsp + {rflags}], r11
     mov rcx, gs:[{scratch}]
     mov [rsp + {rsp_}], rcx
-    mov [rsp + {rbp_}], rbp
-    mov [rsp + {r15_}], r15
-    mov [rsp + {r14_}], r14
-    mov [rsp + {r13_}], r13
-    mov [rsp + {r12_}], r12
-    mov [rsp + {rbx_}], rbx
-    mov [rsp + {r10_}], r10
-    mov [rsp + {r9_}], r9
-    mov [rsp + {r8_}], r8
-    mov [rsp + {rdx_}], rdx
-    mov [rsp + {rsi_}], rsi
-    mov [rsp + {rdi_}], rdi
-    mov [rsp + {rax_}], rax
+    save_registers
     mov rsp, gs:[{kernel_stack}]
     je enter_call                       // ZF is still what it was
     cmp rax, {reply_recv}
@@ -178,18 +199,7 @@ leave:
     shl rcx, 17
     shr rcx, 17
     mov r11, [rdi + {rflags}]
-    mov rbp, [rdi + {rbp_}]
-    mov r15, [rdi + {r15_}]
-    mov r14, [rdi + {r14_}]
-    mov r13, [rdi + {r13_}]
-    mov r12, [rdi + {r12_}]
-    mov rbx, [rdi + {rbx_}]
-    mov r10, [rdi + {r10_}]
-    mov r9, [rdi + {r9_}]
-    mov r8, [rdi + {r8_}]
-    mov rdx, [rdi + {rdx_}]
-    mov rsi, [rdi + {rsi_}]
-    mov rax, [rdi + {rax_}]
+    load_registers
     mov rsp, [rdi + {rsp_}]
     mov rdi, [rdi + {rdi_}]
     swapgs
@@ -212,18 +222,7 @@ leave_all:
     mov gs:[{context}], rdi
     mov r11, [rdi + {r11_}]
     mov rcx, [rdi + {rcx_}]
-    mov rbp, [rdi + {rbp_}]
-    mov r15, [rdi + {r15_}]
-    mov r14, [rdi + {r14_}]
-    mov r13, [rdi + {r13_}]
-    mov r12, [rdi + {r12_}]
-    mov rbx, [rdi + {rbx_}]
-    mov r10, [rdi + {r10_}]
-    mov r9, [rdi + {r9_}]
-    mov r8, [rdi + {r8_}]
-    mov rdx, [rdi + {rdx_}]
-    mov rsi, [rdi + {rsi_}]
-    mov rax, [rdi + {rax_}]
+    load_registers
     mov qword ptr [rdi + {entered}], 0
     mov rdi, [rdi + {rdi_}]
     swapgs
@@ -254,19 +253,7 @@ interrupt_entry:
     mov rsp, gs:[{context}]
     mov [rsp + {rcx_}], rcx
     mov [rsp + {r11_}], r11
-    mov [rsp + {rbp_}], rbp
-    mov [rsp + {r15_}], r15
-    mov [rsp + {r14_}], r14
-    mov [rsp + {r13_}], r13
-    mov [rsp + {r12_}], r12
-    mov [rsp + {rbx_}], rbx
-    mov [rsp + {r10_}], r10
-    mov [rsp + {r9_}], r9
-    mov [rsp + {r8_}], r8
-    mov [rsp + {rdx_}], rdx
-    mov [rsp + {rsi_}], rsi
-    mov [rsp + {rdi_}], rdi
-    mov [rsp + {rax_}], rax
+    save_registers
     mov rcx, gs:[{scratch}]
     mov rax, [rcx + 16]
     mov [rsp + {rip}], rax
