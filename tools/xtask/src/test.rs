@@ -33,7 +33,7 @@ pub struct Options {
     #[arg(short, long)]
     jobs: Option<usize>,
     /// How long one test in QEMU may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 240)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1200)]
     deadline: u64,
 }
 
