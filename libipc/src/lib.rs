@@ -3,7 +3,7 @@
 //!
 //! Invariants:
 //! 1. `unsafe` stands only where a line here allows it: the system-call instruction, the message page, what is mapped,
-//!    the time-stamp counter, ports, the lock, the runtime, and the stand-in kernel of the host.
+//!    the time-stamp counter, ports, the processor's instructions for checksums, the lock, the runtime, and the stand-in kernel of the host.
 //! 2. Nothing here panics on what another program sends: a malformed message is refused before a server's code sees it.
 //! 3. Everything but `runtime` and the instruction itself also runs on the host, over [`testing`]'s stand-in kernel.
 #![no_std]
@@ -95,6 +95,8 @@ pub mod owned;
 pub mod page;
 #[allow(unsafe_code)]
 pub mod ports;
+#[allow(unsafe_code)]
+pub mod processor;
 pub mod proto;
 pub mod record;
 #[allow(unsafe_code)]
