@@ -26,7 +26,7 @@ impl<T> Lock<T> {
             if let Some(guard) = self.try_lock() {
                 return guard;
             }
-            crate::sys::sleep_until(0);
+            crate::sys::yield_now();
         }
     }
     /// Takes the lock if it is free.

@@ -107,7 +107,7 @@ unsafe impl lock_api::RawMutex for Spin {
     #[inline]
     fn lock(&self) {
         while !self.try_lock() {
-            sys::sleep_until(0);
+            sys::yield_now();
         }
     }
     #[inline]

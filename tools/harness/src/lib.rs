@@ -50,6 +50,7 @@ pub mod diagnostic;
 pub mod disk;
 pub mod elf;
 pub mod frames;
+pub mod fuzz;
 pub mod gdb;
 pub mod graph;
 pub mod iso;

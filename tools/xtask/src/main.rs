@@ -5,13 +5,16 @@
 
 mod bench;
 mod disk;
+mod fuzz;
 mod gdb;
 mod graph;
 mod iso;
 mod lint;
 mod mutate;
 mod new_server;
+mod pool;
 mod progress;
+mod resume;
 mod run;
 mod storm;
 mod sweep;
@@ -53,6 +56,8 @@ enum Command {
     Sweep(sweep::Options),
     /// Kill services at random while clients work, and compare what comes of it with a model
     Storm(storm::Options),
+    /// Make random system calls, and compare what comes of each with a model
+    Fuzz(fuzz::Options),
     /// Draw who holds which capability, as Mermaid or SVG
     Graph(graph::Options),
     /// Run a command and write a trace of it that the Perfetto viewer opens
@@ -82,6 +87,7 @@ fn main() -> ExitCode {
         Command::NewServer(options) => options.run().unwrap_or_else(failed(1)),
         Command::Sweep(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
         Command::Storm(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
+        Command::Fuzz(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
         Command::Graph(options) => options.run().unwrap_or_else(failed(1)),
         Command::Trace(options) => options.run().unwrap_or_else(failed(MACHINE_FAILED)),
         Command::Gdb(options) => options.run().unwrap_or_else(failed(1)),

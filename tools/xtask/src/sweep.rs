@@ -3,18 +3,15 @@
 //! Runs are numbered in the order in which they are made, so that a file of those that are done is all that resuming
 //! needs; each line is one run: its deaths, and `ok`, `missed` (the point was not reached) or `FAILED`.
 
-use crate::progress::Progress;
-use anyhow::{Context, Result};
+use crate::{
+    pool,
+    progress::Progress,
+    resume::{FAILED, Resume},
+};
+use anyhow::Result;
 use clap::Args;
 use harness::sweep::{Counts, Deaths, Dice, Place, Point, SERVICES, Sweep};
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    fs::{self, File, OpenOptions},
-    io::{Stderr, Write},
-    path::PathBuf,
-    process::ExitCode,
-    sync::Mutex,
-};
+use std::{collections::BTreeMap, io::Stderr, path::PathBuf, process::ExitCode};
 
 /// Kills services at every point of a fixed workload, one point a run, and compares what comes of it with a model.
 #[derive(Args)]
@@ -61,10 +58,10 @@ impl Options {
             Some(deaths) => vec![deaths.clone()],
             None => self.plan(&sweep.count()?),
         };
-        let done = self.done()?;
-        let left: VecDeque<Deaths> = runs.iter().filter(|run| !done.contains(&run.to_string())).cloned().collect();
+        let resume = Resume::open(self.resume.as_deref())?;
+        let left: Vec<Deaths> = runs.iter().filter(|run| !resume.has(&run.to_string())).cloned().collect();
         println!("{} runs, {} of them left", runs.len(), left.len());
-        let totals = self.work(&sweep, left)?;
+        let totals = self.work(&sweep, left, resume);
         println!("{} right, {} not reached, {} wrong", totals.right, totals.missed, totals.failed);
         Ok(if totals.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -91,46 +88,19 @@ impl Options {
         runs
     }
 
-    /// The runs that need not be made again: those that were right.
-    fn done(&self) -> Result<BTreeSet<String>> {
-        let Some(path) = self.resume.as_ref().filter(|path| path.exists()) else { return Ok(BTreeSet::new()) };
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let right = |line: &str| {
-            let (run, outcome) = line.split_once(' ')?;
-            (outcome != "FAILED").then(|| run.to_owned())
-        };
-        Ok(text.lines().filter_map(right).collect())
-    }
-
-    fn work(&self, sweep: &Sweep, left: VecDeque<Deaths>) -> Result<Totals> {
-        let file: Option<File> = match &self.resume {
-            Some(path) => Some(OpenOptions::new().create(true).append(true).open(path)?),
-            None => None,
-        };
+    fn work(&self, sweep: &Sweep, left: Vec<Deaths>, resume: Resume) -> Totals {
         let progress = Progress::new("runs", left.len());
-        let (queue, state) = (Mutex::new(left), Mutex::new(State { totals: Totals::default(), file, progress }));
-        let workers = self.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
-        std::thread::scope(|scope| {
-            for _ in 0..workers {
-                scope.spawn(|| {
-                    loop {
-                        let next = queue.lock().ok().and_then(|mut queue| queue.pop_front());
-                        let Some(deaths) = next else { return };
-                        let outcome = sweep.run(&deaths);
-                        let Ok(mut state) = state.lock() else { return };
-                        state.note(&deaths, outcome);
-                    }
-                });
-            }
-        });
-        Ok(state.into_inner().map(|state| state.totals).unwrap_or_default())
+        let mut state = State { totals: Totals::default(), resume, progress };
+        let run = |deaths: &Deaths| sweep.run(deaths);
+        pool::run(left, pool::jobs(self.jobs), run, |deaths, outcome| state.note(&deaths, outcome));
+        state.totals
     }
 }
 
-/// What the workers share.
+/// What is kept of the runs.
 struct State {
     totals: Totals,
-    file: Option<File>,
+    resume: Resume,
     progress: Progress<Stderr>,
 }
 
@@ -140,7 +110,7 @@ impl State {
         let word = match &outcome {
             Ok(true) => "ok",
             Ok(false) => "missed",
-            Err(_) => "FAILED",
+            Err(_) => FAILED,
         };
         match &outcome {
             Ok(true) => self.totals.right += 1,
@@ -151,10 +121,7 @@ impl State {
                 println!("FAILED {deaths}: {error:#}\n");
             }
         }
-        if let Some(file) = &mut self.file {
-            // A run that is not written down is made again, no more.
-            let _ = writeln!(file, "{deaths} {word}");
-        }
+        self.resume.note(&deaths.to_string(), word);
         self.progress.step(&deaths.to_string(), outcome.is_err());
     }
 }

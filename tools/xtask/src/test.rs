@@ -5,16 +5,14 @@
 //!    a time as there are processors, each with a deadline. All other binaries run as they are.
 //! 3. A test that fails is shown with its output and the command that repeats it. The last line is the summary.
 
-use crate::progress::Progress;
+use crate::{pool, progress::Progress};
 use anyhow::{Result, ensure};
 use clap::Args;
 use harness::{Images, build::run_cargo, qemu::bound_to_this_process, workspace};
 use std::{
-    collections::VecDeque,
     fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
-    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -62,7 +60,7 @@ impl Options {
             let mut jobs: Vec<Job> = host.iter().map(|binary| self.host_job(binary)).collect();
             // Examples in documentation have no names to choose them by.
             jobs.extend(self.filter.is_none().then(documentation_job));
-            total.add(run_jobs(jobs, self.workers(), None));
+            total.add(run_jobs(jobs, pool::jobs(self.jobs), None));
         }
         if !self.host {
             let images = if qemu.is_empty() { None } else { Some(harness::build::build()?) };
@@ -73,7 +71,7 @@ impl Options {
             let directory = images.and_then(|images: Images| images.kernel.parent().map(Path::to_owned));
             total.add(run_jobs(
                 jobs,
-                self.workers(),
+                pool::jobs(self.jobs),
                 directory.as_deref().map(|images| (images, Duration::from_secs(self.deadline))),
             ));
         }
@@ -85,11 +83,6 @@ impl Options {
         total.failed.iter().for_each(|name| println!("failed: {name}"));
         println!("{} passed, {} failed ({} s)", total.passed, total.failed.len(), started.elapsed().as_secs());
         Ok(if total.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
-
-    fn workers(&self) -> usize {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        self.jobs.unwrap_or(processors).max(1)
     }
 
     /// Builds all test binaries: those for the host, and those that boot machines.
@@ -194,31 +187,21 @@ impl Outcome {
 
 /// Runs jobs, `workers` at a time. `machines`: the images and the deadline for tests that boot.
 fn run_jobs(jobs: Vec<Job>, workers: usize, machines: Option<(&Path, Duration)>) -> Outcome {
-    let progress = Progress::new(if machines.is_some() { "tests in QEMU" } else { "crates" }, jobs.len());
-    let queue = Mutex::new(VecDeque::from(jobs));
-    let state = Mutex::new((Outcome { passed: 0, failed: Vec::new() }, progress));
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let next = queue.lock().ok().and_then(|mut queue| queue.pop_front());
-                    let Some(job) = next else { return };
-                    let (outcome, said) = run_job(&job, machines).unwrap_or_else(|error| {
-                        let failed = Outcome { passed: 0, failed: vec![job.name.clone()] };
-                        (failed, format!("FAILED {}: {error:#}\n", job.name))
-                    });
-                    if let Ok(mut state) = state.lock() {
-                        let (total, progress) = &mut *state;
-                        progress.hide();
-                        print!("{said}");
-                        progress.step(&job.name, !outcome.failed.is_empty());
-                        total.add(outcome);
-                    }
-                }
-            });
-        }
+    let mut progress = Progress::new(if machines.is_some() { "tests in QEMU" } else { "crates" }, jobs.len());
+    let mut total = Outcome { passed: 0, failed: Vec::new() };
+    let run = |job: &Job| {
+        run_job(job, machines).unwrap_or_else(|error| {
+            let failed = Outcome { passed: 0, failed: vec![job.name.clone()] };
+            (failed, format!("FAILED {}: {error:#}\n", job.name))
+        })
+    };
+    pool::run(jobs, workers, run, |job, (outcome, said)| {
+        progress.hide();
+        print!("{said}");
+        progress.step(&job.name, !outcome.failed.is_empty());
+        total.add(outcome);
     });
-    state.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()).0
+    total
 }
 
 /// Runs a job; what came of it, and what is to be said of it.
