@@ -1,64 +1,83 @@
-//! From the kernel's trace to a file for the Perfetto viewer (<https://ui.perfetto.dev>), in the trace event format that
-//! Chrome made: JSON, times in microseconds.
+//! From the kernel's trace to a file for the Perfetto viewer (<https://ui.perfetto.dev>), in Perfetto's own format.
 //!
 //! 1. Each thread is a track of its process. What a thread does about a call is a slice of its track, from the call's
 //!    delivery to its answer, the thread's next message, or its process's death; a call that it makes is a slice from
-//!    there to the answer. Slices of one track nest.
+//!    there to the answer. Slices of one track nest. A slice that the trace does not see the end of has none.
 //! 2. A request's arrows begin at the call of whoever was at work on nothing itself, go through every delivery, every call
 //!    that is made at work on it and every answer to these, and end where it is answered. A redelivered call has kept its
 //!    id, so the arrow goes on to the next incarnation.
-//! 3. Process 0 shows what the processor runs, and interrupts.
+//! 3. The track `processor` shows what runs, and interrupts.
+//! 4. What is written is in the order of time.
+
+mod packet;
 
 use abi::{TraceKind, TraceRecord};
 use anyhow::{Result, ensure};
-use serde_json::{Value, json};
+use packet::{Event, Type};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The events in a file that `svc trace --raw` wrote.
 pub fn decode(bytes: &[u8]) -> Result<Vec<TraceRecord>> {
     let (records, rest) = bytes.as_chunks();
     ensure!(rest.is_empty(), "a trace is a whole number of records; {} bytes are left over", rest.len());
-    Ok(records.iter().map(TraceRecord::from_bytes).collect())
+    let records: Vec<TraceRecord> = records.iter().map(TraceRecord::from_bytes).collect();
+    ensure!(records.is_sorted_by_key(|record| record.time), "the events of a trace are in the order of time");
+    Ok(records)
 }
 
-/// Process and thread.
-type Track = (u64, u16);
+/// Where something happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Track {
+    Processor,
+    Process(u64),
+    /// A process's number, and a thread's.
+    Thread(u64, u16),
+}
+
+impl Track {
+    /// Its number in the file.
+    fn uuid(self) -> u64 {
+        match self {
+            Track::Processor => 1,
+            Track::Process(process) => process << 18 | 1 << 17,
+            Track::Thread(process, thread) => process << 18 | 1 << 16 | u64::from(thread),
+        }
+    }
+
+    fn process(self) -> Option<u64> {
+        match self {
+            Track::Processor => None,
+            Track::Process(process) | Track::Thread(process, _) => Some(process),
+        }
+    }
+}
 
 /// A slice that has begun.
 #[derive(Debug)]
 struct Open {
-    name: String,
-    start: u64,
     /// The call that it is about.
     call: u64,
     /// It is the work on the call, not the call itself.
     work: bool,
-    attempt: u64,
 }
 
 /// The conversion in progress.
 #[derive(Default)]
 struct Converter {
-    events: Vec<Value>,
+    events: Vec<u8>,
     names: BTreeMap<u64, String>,
     tracks: BTreeSet<Track>,
     open: BTreeMap<Track, Vec<Open>>,
     /// The request that a call belongs to: the first call of its chain.
     request: BTreeMap<u64, u64>,
-    /// Requests whose arrows have a first point.
-    begun: BTreeSet<u64>,
     /// Who made a call that is not answered yet.
     callers: BTreeMap<u64, Track>,
-    runs: Option<(Track, u64)>,
+    /// Somebody runs.
+    busy: bool,
 }
 
-/// Microseconds.
-fn time(nanoseconds: u64) -> f64 {
-    nanoseconds as f64 / 1000.0
-}
-
-/// The trace as a JSON document.
-pub fn to_json(records: &[TraceRecord]) -> Value {
+/// The trace as a file.
+pub fn to_perfetto(records: &[TraceRecord]) -> Vec<u8> {
     let mut converter = Converter::default();
     // Names of processes that started before the first event was overwritten are not known; the others are, from the
     // start of the trace on.
@@ -73,20 +92,21 @@ pub fn to_json(records: &[TraceRecord]) -> Value {
 impl Converter {
     fn take(&mut self, record: &TraceRecord) {
         let Some(kind) = record.kind() else { return };
-        let (at, track) = (record.time, (record.process(), record.thread()));
+        let at = record.time;
+        let (process, thread) = (Track::Process(record.process()), Track::Thread(record.process(), record.thread()));
         match kind {
-            TraceKind::Switch => self.runs(at, Some(track)),
+            TraceKind::Switch => self.runs(at, Some(record.process())),
             TraceKind::Idle => self.runs(at, None),
-            TraceKind::Call => self.call(at, track, record.first, record.second),
-            TraceKind::Deliver => self.deliver(at, track, record.first, record.second),
-            TraceKind::Reply => self.reply(at, track, record.first),
-            TraceKind::Fail => self.fail(at, record.first),
-            TraceKind::Irq => self.instant(at, (0, 0), format!("irq {}", record.first), "t"),
-            TraceKind::Fault => self.instant(at, track, record.to_string(), "p"),
-            TraceKind::Start => self.instant(at, (track.0, 0), record.to_string(), "p"),
+            TraceKind::Call => self.call(at, thread, record.first, record.second),
+            TraceKind::Deliver => self.deliver(at, thread, record.first, record.second),
+            TraceKind::Reply => self.reply(at, thread, record.first),
+            TraceKind::Fail => self.answered(at, record.first, &record.to_string()),
+            TraceKind::Irq => self.instant(at, Track::Processor, &record.to_string(), None),
+            TraceKind::Fault => self.instant(at, thread, &record.to_string(), None),
+            TraceKind::Start => self.instant(at, process, &record.to_string(), None),
             TraceKind::Death => {
-                self.instant(at, (track.0, 0), record.to_string(), "p");
-                self.end_process(at, track.0);
+                self.instant(at, process, &record.to_string(), None);
+                self.end_process(at, record.process());
             }
         }
     }
@@ -95,83 +115,72 @@ impl Converter {
         self.names.get(&process).cloned().unwrap_or_else(|| format!("process {process}"))
     }
 
-    fn runs(&mut self, at: u64, track: Option<Track>) {
-        let before = std::mem::replace(&mut self.runs, track.map(|track| (track, at)));
-        if let Some(((process, _), start)) = before {
-            self.slice((0, 0), &self.name(process), start, at, json!({}));
+    fn write(&mut self, track: Track, event: Event<'_>) {
+        self.tracks.insert(track);
+        self.events.extend(event.packet().into_bytes());
+    }
+
+    fn instant(&mut self, at: u64, track: Track, name: &str, flow: Option<(u64, bool)>) {
+        self.write(track, Event { at, track: track.uuid(), kind: Type::Instant, name, flow, call: None });
+    }
+
+    fn end(&mut self, at: u64, track: Track) {
+        self.write(track, Event { at, track: track.uuid(), kind: Type::End, name: "", flow: None, call: None });
+    }
+
+    fn runs(&mut self, at: u64, process: Option<u64>) {
+        let track = Track::Processor;
+        if std::mem::replace(&mut self.busy, process.is_some()) {
+            self.end(at, track);
+        }
+        if let Some(process) = process {
+            let name = self.name(process);
+            self.write(
+                track,
+                Event { at, track: track.uuid(), kind: Type::Begin, name: &name, flow: None, call: None },
+            );
         }
     }
 
-    fn slice(&mut self, (pid, tid): Track, name: &str, start: u64, end: u64, args: Value) {
-        self.events.push(json!({"ph": "X", "name": name, "cat": "tessera", "pid": pid, "tid": tid,
-            "ts": time(start), "dur": time(end - start), "args": args}));
-    }
-
-    fn instant(&mut self, at: u64, (pid, tid): Track, name: String, scope: &str) {
-        self.tracks.insert((pid, tid));
-        self.events.push(json!({"ph": "i", "name": name, "cat": "tessera", "pid": pid, "tid": tid, "ts": time(at),
-            "s": scope}));
-    }
-
-    /// A point of a request's arrows, in the innermost slice that is open there; `last` ends them.
-    fn arrow(&mut self, at: u64, (pid, tid): Track, request: u64, last: bool) {
-        let first = self.begun.insert(request);
-        let step = if first {
-            "s"
-        } else if last {
-            "f"
-        } else {
-            "t"
-        };
-        self.events.push(json!({"ph": step, "name": "request", "cat": "request", "id": request, "bp": "e",
-            "pid": pid, "tid": tid, "ts": time(at)}));
-    }
-
-    fn begin(&mut self, track: Track, open: Open) {
-        self.tracks.insert(track);
+    /// A slice begins, by which the request of its call comes.
+    fn begin(&mut self, at: u64, track: Track, name: &str, open: Open, attempt: u64) {
+        let request = *self.request.entry(open.call).or_insert(open.call);
+        let (flow, call) = (Some((request, false)), Some((open.call, attempt + 1)));
+        self.write(track, Event { at, track: track.uuid(), kind: Type::Begin, name, flow, call });
         self.open.entry(track).or_default().push(open);
     }
 
     /// Ends the innermost slices of a track, down to number `keep`.
     fn end_down_to(&mut self, at: u64, track: Track, keep: usize) {
-        let mut ended = self.open.get_mut(&track).map(|slices| slices.split_off(keep.min(slices.len())));
-        for Open { name, start, call, attempt, .. } in ended.iter_mut().flatten().rev() {
-            let args = json!({"call": format!("{call:#x}"), "attempt": *attempt + 1});
-            self.slice(track, name, *start, at, args);
-        }
+        let ended = self.open.get_mut(&track).map_or(0, |slices| slices.drain(keep.min(slices.len())..).count());
+        (0..ended).for_each(|_| self.end(at, track));
     }
 
     fn end_process(&mut self, at: u64, process: u64) {
-        let tracks: Vec<Track> = self.open.keys().copied().filter(|track| track.0 == process).collect();
+        let of_process = |track: &Track| matches!(track, Track::Thread(of, _) if *of == process);
+        let tracks: Vec<Track> = self.open.keys().copied().filter(of_process).collect();
         tracks.into_iter().for_each(|track| self.end_down_to(at, track, 0));
-    }
-
-    /// The call that a track is at work on.
-    fn work(&self, track: Track) -> Option<u64> {
-        self.open.get(&track)?.iter().rev().find(|open| open.work).map(|open| open.call)
     }
 
     fn call(&mut self, at: u64, track: Track, call: u64, queue: u64) {
         // A call that it made before and that is still open ended without an event; it is not waited for any more.
         let slices = self.open.get(&track).map_or(&[][..], Vec::as_slice);
-        let keep = slices.iter().rposition(|open| open.work).map_or(0, |at| at + 1);
-        self.end_down_to(at, track, keep);
-        let work = self.work(track);
-        let request = work.and_then(|work| self.request.get(&work).copied()).unwrap_or(call);
+        let work = slices.iter().rposition(|open| open.work);
+        let request = work.and_then(|work| self.request.get(&slices[work].call).copied()).unwrap_or(call);
+        self.end_down_to(at, track, work.map_or(0, |work| work + 1));
         self.request.insert(call, request);
         self.callers.insert(call, track);
-        self.begin(track, Open { name: format!("call to queue {queue}"), start: at, call, work: false, attempt: 0 });
-        self.arrow(at, track, request, false);
+        self.begin(at, track, &format!("call to queue {queue}"), Open { call, work: false }, 0);
     }
 
     fn deliver(&mut self, at: u64, track: Track, call: u64, attempt: u64) {
         self.end_down_to(at, track, 0);
-        let who = self.callers.get(&call).map_or_else(|| "a caller".into(), |(process, _)| self.name(*process));
+        let who = match self.callers.get(&call) {
+            Some(Track::Thread(process, _)) => self.name(*process),
+            _ => "a caller".to_owned(),
+        };
         let name = if attempt == 0 { format!("for {who}") } else { format!("for {who}, redelivered") };
-        self.begin(track, Open { name, start: at, call, work: true, attempt });
-        if let Some(request) = self.request.get(&call).copied() {
-            self.arrow(at, track, request, false);
-        }
+        self.begin(at, track, &name, Open { call, work: true }, attempt);
     }
 
     fn reply(&mut self, at: u64, track: Track, call: u64) {
@@ -179,41 +188,37 @@ impl Converter {
         if let Some(depth) = depth {
             self.end_down_to(at, track, depth);
         }
-        self.answered(at, call);
-    }
-
-    fn fail(&mut self, at: u64, call: u64) {
-        self.answered(at, call);
+        self.answered(at, call, "answer");
     }
 
     /// A call is over: its arrows go back to who made it, and end there if it was the request itself.
-    fn answered(&mut self, at: u64, call: u64) {
+    fn answered(&mut self, at: u64, call: u64, how: &str) {
         let Some(caller) = self.callers.remove(&call) else { return };
         let slices = self.open.get(&caller).map_or(&[][..], Vec::as_slice);
         let Some(depth) = slices.iter().position(|open| open.call == call && !open.work) else { return };
-        // Within the slice that ends here, by the shortest time that can be told.
-        let within = slices.last().map_or(at, |open| (at - 1).max(open.start));
-        if let Some(request) = self.request.get(&call).copied() {
-            self.arrow(within, caller, request, request == call);
-        }
+        // An arrow leads to the begin of a slice, so the answer is one of its own, of no length.
+        let request = self.request.get(&call).copied().unwrap_or(call);
+        self.instant(at, caller, how, Some((request, request == call)));
         self.end_down_to(at, caller, depth);
     }
 
-    /// Ends what is open, and names everything.
-    fn finish(mut self, end: u64) -> Value {
+    /// What was found, with everything named before.
+    fn finish(mut self, end: u64) -> Vec<u8> {
         self.runs(end, None);
-        let tracks: Vec<Track> = self.open.keys().copied().collect();
-        tracks.into_iter().for_each(|track| self.end_down_to(end, track, 0));
-        self.tracks.insert((0, 0));
-        self.names.insert(0, "processor".into());
-        let mut named: Vec<Value> = Vec::new();
-        for (pid, tid) in &self.tracks {
-            let (process, thread) = (self.name(*pid), format!("thread {tid}"));
-            named.push(json!({"ph": "M", "name": "process_name", "pid": pid, "args": {"name": process}}));
-            named.push(json!({"ph": "M", "name": "thread_name", "pid": pid, "tid": tid, "args": {"name": thread}}));
+        let processes: BTreeSet<u64> = self.tracks.iter().filter_map(|track| track.process()).collect();
+        let mut file = packet::track(Track::Processor.uuid(), None, "processor").into_bytes();
+        for process in processes {
+            let uuid = Track::Process(process).uuid();
+            file.extend(packet::process(uuid, process, &self.name(process)).into_bytes());
         }
-        named.append(&mut self.events);
-        json!({"displayTimeUnit": "ns", "traceEvents": named})
+        for track in &self.tracks {
+            if let Track::Thread(process, thread) = *track {
+                let parent = Some(Track::Process(process).uuid());
+                file.extend(packet::track(track.uuid(), parent, &format!("thread {thread}")).into_bytes());
+            }
+        }
+        file.append(&mut self.events);
+        file
     }
 }
 

@@ -1,14 +1,8 @@
 //! `cargo xtask trace`.
 
 use anyhow::{Context, Result, ensure};
-use harness::{Disk, System, system::SCRATCH, trace};
-use std::{
-    fs::File,
-    io::{BufWriter, Write},
-    path::PathBuf,
-    process::ExitCode,
-    time::Duration,
-};
+use harness::{Disk, Images, System, line::Line, system::SCRATCH, trace};
+use std::{fs, io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
 /// Where the guest puts its trace.
 const IN_GUEST: &str = "/tmp/trace.raw";
@@ -49,17 +43,19 @@ impl Options {
         };
         let builder = System::builder().disk(&disk).memory(self.memory).patience(Duration::from_secs(self.timeout));
         let traced = builder.word(format!("trace={},all", self.events));
-        let mut system = self.word.iter().fold(traced, |builder, word| builder.word(word)).boot()?;
+        let traced = self.word.iter().fold(traced, |builder, word| builder.word(word));
+        Images::get()?; // whose builder shows how far it is
+        let line = Line::show("booting a machine, running the command with every call traced");
+        let mut system = traced.boot()?;
         let output = system.run(&self.exec)?;
+        line.hide();
         std::io::stdout().write_all(&output.stdout)?;
         system.run(&format!("svc trace --raw > {IN_GUEST}"))?.success().context("the guest gave no trace")?;
         system.poweroff()?;
         let records = trace::decode(&disk.read(IN_GUEST)?)?;
         ensure!(!records.is_empty(), "the trace is empty");
-        let file = File::create(&self.output).with_context(|| format!("cannot write {}", self.output.display()))?;
-        let mut file = BufWriter::new(file);
-        serde_json::to_writer(&mut file, &trace::to_json(&records))?;
-        file.flush()?;
+        let file = trace::to_perfetto(&records);
+        fs::write(&self.output, file).with_context(|| format!("cannot write {}", self.output.display()))?;
         eprintln!("{} events in {}; open it at https://ui.perfetto.dev", records.len(), self.output.display());
         Ok(ExitCode::from(crate::run::exit_code(output.status)))
     }

@@ -1,6 +1,10 @@
 //! Traces made by hand, and what must be true of the file that comes of any.
 
+#[path = "../../tests/perfetto/mod.rs"]
+mod perfetto;
+
 use super::*;
+use perfetto::read;
 
 const APP: u64 = 9;
 const FS: u64 = 4;
@@ -42,52 +46,40 @@ fn over_a_death() -> Vec<TraceRecord> {
     ]
 }
 
-/// What a viewer relies on: arrows begin once, go forwards, end at most once and lie in slices; slices of a track nest.
-fn check(document: &Value) {
-    let events = document["traceEvents"].as_array().expect("a list of events");
-    let number = |event: &Value, key: &str| event[key].as_f64().unwrap_or_else(|| panic!("{key} in {event}"));
-    let track = |event: &Value| (event["pid"].as_u64(), event["tid"].as_u64());
-    let slices: Vec<&Value> = events.iter().filter(|event| event["ph"] == "X").collect();
-    let range = |slice: &Value| (number(slice, "ts"), number(slice, "ts") + number(slice, "dur"));
-    let mut arrows: BTreeMap<u64, Vec<&Value>> = BTreeMap::new();
-    for event in events.iter().filter(|event| event["cat"] == "request") {
-        arrows.entry(event["id"].as_u64().expect("an id")).or_default().push(event);
-        let at = number(event, "ts");
-        let inside = |slice: &&&Value| track(slice) == track(event) && range(slice).0 <= at && at <= range(slice).1;
-        assert!(slices.iter().any(|slice| inside(&slice)), "{event} is in no slice");
-    }
-    for points in arrows.values() {
-        let steps: Vec<&str> = points.iter().map(|point| point["ph"].as_str().unwrap_or("")).collect();
-        assert_eq!(steps[0], "s");
-        assert!(steps[1..].iter().all(|step| *step != "s"), "{steps:?}");
-        assert!(steps[..steps.len() - 1].iter().all(|step| *step != "f"), "{steps:?}");
-        assert!(points.is_sorted_by_key(|point| number(point, "ts")));
-    }
-    for (n, slice) in slices.iter().enumerate() {
-        let (start, end) = range(slice);
-        for other in slices[n + 1..].iter().filter(|other| track(other) == track(slice)) {
-            let (from, to) = range(other);
-            let apart = to <= start || end <= from;
-            let nested = start <= from && to <= end || from <= start && end <= to;
-            assert!(apart || nested, "{slice} and {other} overlap");
-        }
-    }
+#[test]
+fn a_request_s_arrows_go_through_every_server_and_over_the_death_of_one() {
+    let shown = read(&to_perfetto(&over_a_death()));
+    assert_eq!(shown.flows.len(), 1, "all is one request");
+    let way: Vec<(&str, &str)> = shown
+        .way(0x11)
+        .into_iter()
+        .map(|slice| (slice.process.as_ref().map_or("", |(_, name)| name.as_str()), slice.name.as_str()))
+        .collect();
+    let expected = [
+        ("cp", "call to queue 7"),
+        ("fs", "for cp"),
+        ("fs", "call to queue 8"),
+        ("process 3", "for fs"),
+        ("fs", "for cp, redelivered"),
+        ("fs", "call to queue 8"),
+        ("process 3", "for fs"),
+        ("fs", "answer"),
+        ("cp", "answer"),
+    ];
+    assert_eq!(way, expected);
+    assert!(shown.flows[&0x11].1, "its arrows have an end");
+    let again = shown.slices.iter().find(|slice| slice.name == "for cp, redelivered").expect("it is shown");
+    assert_eq!((again.start, again.end, again.call, again.attempt), (5000, Some(7000), Some(0x11), Some(2)));
+    assert_eq!((again.track.as_str(), again.process.clone()), ("thread 4", Some((4, "fs".to_owned()))));
 }
 
 #[test]
-fn a_request_s_arrows_go_through_every_server_and_over_the_death_of_one() {
-    let document = to_json(&over_a_death());
-    check(&document);
-    let text = document.to_string();
-    let again: Value = serde_json::from_str(&text).expect("it is JSON");
-    assert_eq!(again, document);
-    let arrows = again["traceEvents"].as_array().expect("events").iter().filter(|event| event["cat"] == "request");
-    let way: Vec<(&str, u64)> =
-        arrows.map(|a| (a["ph"].as_str().unwrap_or(""), a["pid"].as_u64().unwrap_or(0))).collect();
-    let expected =
-        [("s", APP), ("t", FS), ("t", FS), ("t", BLOCK), ("t", FS), ("t", FS), ("t", BLOCK), ("t", FS), ("f", APP)];
-    assert_eq!(way, expected);
-    assert!(text.contains("for cp, redelivered") && text.contains(r#""name":"fs""#), "{text}");
+fn the_processor_shows_what_runs_and_interrupts() {
+    let shown = read(&to_perfetto(&over_a_death()));
+    let track = shown.slices.iter().filter(|slice| slice.track == "processor");
+    let seen: Vec<(&str, u64, Option<u64>)> =
+        track.map(|slice| (slice.name.as_str(), slice.start, slice.end)).collect();
+    assert_eq!(seen, [("cp", 100, Some(1100)), ("fs", 1100, Some(7100)), ("irq 3", 2100, Some(2100))]);
 }
 
 #[test]
@@ -95,9 +87,29 @@ fn any_part_of_a_trace_makes_a_sound_file() {
     let whole = over_a_death();
     for from in 0..whole.len() {
         for to in from..=whole.len() {
-            check(&to_json(&whole[from..to]));
+            let shown = read(&to_perfetto(&whole[from..to]));
+            assert!(to - from < 4 || !shown.slices.is_empty());
         }
     }
+}
+
+#[test]
+fn numbers_of_any_size_are_written_as_they_are() {
+    let mut records = over_a_death();
+    let last = u64::MAX;
+    records.extend([
+        event(last - 1, TraceKind::Call, APP, last, last),
+        event(last - 1, TraceKind::Deliver, FS, last, last - 1),
+        event(last, TraceKind::Reply, FS, last, 0),
+    ]);
+    let shown = read(&to_perfetto(&records));
+    let call = shown.slices.iter().find(|slice| slice.call == Some(last)).expect("the call is shown");
+    assert_eq!(
+        (call.start, call.end, call.name.as_str()),
+        (last - 1, Some(last), "call to queue 18446744073709551615")
+    );
+    assert!(shown.slices.iter().any(|slice| slice.attempt == Some(last)), "an attempt is counted from one");
+    assert!(shown.flows[&last].1);
 }
 
 #[test]
@@ -105,4 +117,6 @@ fn a_file_that_was_cut_is_refused() {
     let bytes: Vec<u8> = over_a_death().iter().flat_map(TraceRecord::to_bytes).collect();
     assert_eq!(decode(&bytes).expect("it is whole"), over_a_death());
     assert!(decode(&bytes[..bytes.len() - 1]).is_err());
+    let backwards: Vec<u8> = over_a_death().iter().rev().flat_map(TraceRecord::to_bytes).collect();
+    assert!(decode(&backwards).is_err_and(|error| error.to_string().contains("order of time")));
 }
