@@ -4,9 +4,11 @@
 //! 2. Every wait ends: with what was waited for, with the guest's panic, with the machine's end, or at its deadline; and
 //!    in the last three cases the error carries the end of the log.
 //! 3. Dropping a machine kills it.
+//! 4. Where the command's output goes to a terminal, a line there says that the machine boots, until its first frame.
 
 use crate::{
     frames::{self, Decoder, Event},
+    line::Line,
     qemu::Config,
 };
 use anyhow::{Context, Result};
@@ -88,6 +90,7 @@ pub struct State {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    booting: Line,
 }
 
 impl Shared {
@@ -122,7 +125,8 @@ impl Machine {
     pub fn run(mut command: Command, streams: Streams) -> Result<Machine> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("cannot start QEMU")?;
-        let shared = Arc::new(Shared::default());
+        let booting = if streams.pass_on && !streams.verbose { Line::show("booting") } else { Line::default() };
+        let shared = Arc::new(Shared { booting, ..Shared::default() });
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().context("a pipe was asked for")?;
         let stderr = child.stderr.take().context("a pipe was asked for")?;
@@ -162,7 +166,13 @@ impl Machine {
     }
 
     /// Waits until `found` gives something. `what` completes "waiting for ...".
-    pub fn wait<T>(
+    pub fn wait<T>(&mut self, what: &str, within: Duration, found: impl FnMut(&mut State) -> Option<T>) -> Result<T> {
+        let result = self.wait_for(what, within, found);
+        self.shared.booting.hide();
+        result
+    }
+
+    fn wait_for<T>(
         &mut self,
         what: &str,
         within: Duration,
@@ -265,6 +275,9 @@ fn remember(shared: &Shared, bytes: &[u8]) {
 
 /// Passes an event on, without the lock: a slow reader of ours must not stop those who wait.
 fn take(event: Event, shared: &Shared, streams: Streams) {
+    if !matches!(event, Event::Log(_)) {
+        shared.booting.hide();
+    }
     match &event {
         Event::Log(text) if streams.verbose => write_out(&mut std::io::stderr(), text),
         Event::Stdout(bytes) if streams.pass_on => write_out(&mut std::io::stdout(), bytes),

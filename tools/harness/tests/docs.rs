@@ -17,20 +17,47 @@ const PROMPT: &str = "tessera:/$ ";
 
 /// README.md and the pages of the book, in the order of its summary: name, folder and text.
 fn pages() -> Result<Vec<(String, PathBuf, String)>> {
-    let (root, book) = (workspace::root(), workspace::root().join("docs/src"));
-    let summary = fs::read_to_string(book.join("SUMMARY.md"))?;
+    let root = workspace::root();
     let mut pages = vec![("README.md".to_owned(), root.clone(), fs::read_to_string(root.join("README.md"))?)];
-    for name in links(&summary) {
-        pages.push((name.clone(), book.clone(), fs::read_to_string(book.join(&name))?));
+    for (_, name) in summary()? {
+        let text = fs::read_to_string(root.join(BOOK).join(&name))?;
+        pages.push((name, root.join(BOOK), text));
     }
     Ok(pages)
 }
 
+/// Where the pages of the book are.
+const BOOK: &str = "docs/src";
+
+/// The summary of the book: titles and files.
+fn summary() -> Result<Vec<(String, String)>> {
+    let text = fs::read_to_string(workspace::root().join(BOOK).join("SUMMARY.md"))?;
+    let entries = text.lines().filter_map(|line| line.split_once('[')?.1.strip_suffix(')')?.split_once("]("));
+    Ok(entries.map(|(title, file)| (title.to_owned(), file.to_owned())).collect())
+}
+
+/// A page without its blocks.
+fn prose(text: &str) -> String {
+    text.split("```").step_by(2).collect()
+}
+
 /// Where the links of a page lead, without those to elsewhere.
 fn links(text: &str) -> Vec<String> {
-    let prose = text.split("```").step_by(2);
-    let targets = prose.flat_map(|part| part.split("](").skip(1)).filter_map(|rest| rest.split([')', '#']).next());
-    targets.filter(|target| !target.is_empty() && !target.contains("://")).map(str::to_owned).collect()
+    let prose = prose(text);
+    let targets = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets.filter(|target| !target.contains("://")).map(str::to_owned).collect()
+}
+
+/// The anchors of a page: its headings, as mdBook and others make names of them.
+fn anchors(text: &str) -> Vec<String> {
+    let prose = prose(text);
+    let headings = prose.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let letter = |letter: char| match letter {
+        ' ' => Some('-'),
+        _ if letter.is_alphanumeric() || "-_".contains(letter) => Some(letter),
+        _ => None,
+    };
+    headings.map(|heading| heading.to_lowercase().chars().filter_map(letter).collect()).collect()
 }
 
 /// The blocks of a page with this word after the three backticks.
@@ -76,16 +103,55 @@ fn commands_in_the_documentation_do_what_is_shown() -> Result<()> {
     system.poweroff()
 }
 
+/// Why a link of a page leads nowhere, if it does.
+fn lost(page: &str, folder: &Path, text: &str, target: &str) -> Option<&'static str> {
+    let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+    if page != "README.md" && file.contains('/') {
+        return Some("is outside the book, which is read without the sources too");
+    }
+    let there = if file.is_empty() { text.to_owned() } else { fs::read_to_string(folder.join(file)).ok()? };
+    let known = anchor.is_empty() || anchors(&there).iter().any(|heading| heading == anchor);
+    (!known).then_some("is no heading of that page")
+}
+
 #[test]
 fn every_page_is_in_the_summary_and_every_link_leads_somewhere() -> Result<()> {
     let pages = pages()?;
     for (page, folder, text) in &pages {
-        let lost: Vec<String> = links(text).into_iter().filter(|target| !folder.join(target).exists()).collect();
-        assert!(lost.is_empty(), "{page} links to what is not there: {lost:?}");
+        for target in links(text) {
+            let file = target.split('#').next().unwrap_or_default();
+            assert!(folder.join(file).exists(), "{page} links to {target}, which is not there");
+            if let Some(why) = lost(page, folder, text, &target) {
+                panic!("{page} links to {target}, which {why}");
+            }
+        }
     }
-    for file in fs::read_dir(workspace::root().join("docs/src"))? {
+    for file in fs::read_dir(workspace::root().join(BOOK))? {
         let name = file?.file_name().to_string_lossy().into_owned();
         assert!(name == "SUMMARY.md" || pages.iter().any(|(page, ..)| *page == name), "{name} is in no summary");
+    }
+    for (title, file) in summary()? {
+        let page = fs::read_to_string(workspace::root().join(BOOK).join(&file))?;
+        assert_eq!(page.lines().next(), Some(format!("# {title}").as_str()), "{file} has another title in the summary");
+    }
+    Ok(())
+}
+
+/// What may stand behind the three backticks: every kind is looked at by a test, or is nothing that could be wrong.
+const KINDS: [&str; 7] = ["console,guest", "console,guest-run", "mermaid", "rust", "sh", "text", "toml"];
+
+#[test]
+fn every_block_is_of_a_kind_that_is_known_and_has_an_end() -> Result<()> {
+    for (page, _, text) in pages()? {
+        let fences: Vec<&str> = text.lines().filter_map(|line| line.trim_start().strip_prefix("```")).collect();
+        for pair in fences.chunks(2) {
+            assert!(KINDS.contains(&pair[0]), "{page} has a block of the kind `{}`, which no test knows", pair[0]);
+            assert_eq!(pair.get(1), Some(&""), "{page} has a block that does not end");
+        }
+        assert!(
+            !text.contains("{{"),
+            "{page} has a directive of mdBook, which nobody sees who reads the file as it is"
+        );
     }
     Ok(())
 }
@@ -141,8 +207,16 @@ fn the_first_server_is_shown_as_new_server_makes_it() -> Result<()> {
         assert!(found, "docs/src/first-server.md shows what new-server does not make:\n{block}");
     }
     let page = fs::read_to_string(workspace::root().join("docs/src/testing.md"))?;
-    let test = files.iter().find(|(file, _)| file.starts_with("tools/")).map(|(_, text)| text.trim());
-    assert!(test.is_some_and(|test| page.contains(test)), "docs/src/testing.md shows another test of the ledger");
+    let copy = fs::read_to_string(workspace::root().join("tools/harness/tests/files.rs"))?;
+    for block in blocks(&page, "rust") {
+        // What stands deeper in its file than in the page is the same.
+        let lines: Vec<&str> = block.lines().map(str::trim).collect();
+        let lines = lines.strip_prefix(&["use harness::{Disk, Result, System};", ""]).unwrap_or(&lines);
+        let mut texts = files.iter().map(|(_, text)| text).chain([&copy]);
+        let found = texts
+            .any(|text| text.lines().map(str::trim).collect::<Vec<_>>().windows(lines.len()).any(|at| at == lines));
+        assert!(found, "docs/src/testing.md shows what no test has:\n{block}");
+    }
     Ok(())
 }
 
@@ -194,10 +268,10 @@ const ELSEWHERE: [(&str, &str); 27] = [
     ("./scripts/test.sh a_million_random", "the test in hostile.rs"),
     ("TESSERA_RESTARTS=10000 ./scripts/test.sh the_audit_is_equal", "the test in authority.rs, many times as long"),
     ("cargo xtask fuzz --calls 100M --jobs 2 --resume target/fuzz", "the test in hostile.rs makes a hundredth of it"),
-    ("cargo xtask mutate", "the tests of the kernel, once for each of its mutations"),
+    ("cargo xtask mutate", "all of its mutations on all tests of the kernel; the line after it, which is run, has one"),
     ("cargo xtask test --host", "some of the tests"),
     ("cargo xtask test --qemu", "some of the tests"),
-    ("cargo xtask check", "what a person does before a commit; it may take minutes"),
+    ("cargo xtask check", "the first thing that `cargo xtask test` does"),
     ("cargo xtask new-server ledger", "tests of xtask, in a copy of the repository"),
     ("cargo xtask new-server store", "tests of xtask, in a copy of the repository"),
     ("cargo test -p fs", "the tests of a package"),
@@ -223,7 +297,7 @@ fn host_commands(text: &str) -> impl Iterator<Item = &str> {
 /// A command as a test runs it: on files that go away, and with the examples in the place of what the book makes of them.
 fn tried(command: &str, scratch: &Path) -> String {
     let disk = format!(" --disk {}/disk.img", scratch.display());
-    let command = ["my.img", "my.iso", "copy.md", "trace.json"]
+    let command = ["my.img", "my.iso", "copy.md", "trace.pftrace"]
         .iter()
         .fold(command.to_owned(), |command, file| command.replace(file, &format!("{}/{file}", scratch.display())));
     match ["ledger", "store"].iter().any(|made| command.contains(made)) {
@@ -292,5 +366,9 @@ fn differences_that_matter_are_seen() {
     assert_ne!(lasting("a\nb"), lasting("a b"));
     assert_eq!(blocks("x\n```console,guest\ntessera:/$ a\nb\n```\ny\n```text\nz\n```\n", "console,guest").len(), 1);
     assert_eq!(commands("tessera:/$ a\nb\ntessera:/$ c\n"), [("a", "b\n"), ("c", "")]);
-    assert_eq!(links("[a](b.md) [c](https://d) ```[x](y)``` [e](f.md#g)"), ["b.md", "f.md"]);
+    assert_eq!(links("[a](b.md) [c](https://d) ```[x](y)``` [e](f.md#g) [h](#i)"), ["b.md", "f.md#g", "#i"]);
+    let page = "# A b\n```sh\n# no heading\n```\n## The way of `cat /x`: its_end\n";
+    assert_eq!(anchors(page), ["a-b", "the-way-of-cat-x-its_end"]);
+    let of = |target| lost("a.md", Path::new("/nowhere"), page, target);
+    assert!(of("#a-b").is_none() && of("#no-heading").is_some() && of("../README.md").is_some());
 }

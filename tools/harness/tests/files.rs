@@ -67,6 +67,15 @@ fn a_full_disk_gives_an_error_and_loses_nothing() -> Result<()> {
 }
 
 #[test]
+fn a_copy_is_made_and_survives_power_off() -> Result<()> {
+    let disk = Disk::scratch(64 << 20)?;
+    disk.write("/home/data", b"abc")?;
+    System::builder().disk(&disk).exec("cp /home/data /home/copy")?.success()?;
+    assert_eq!(disk.read("/home/copy")?, b"abc");
+    disk.assert_sound()
+}
+
+#[test]
 fn files_made_in_the_guest_are_read_by_the_host() -> Result<()> {
     let disk = Disk::scratch(SCRATCH)?;
     let script = "echo a > '/home/with space'; mkdir /home/d; cp /bin/ls /home/d/ls; echo xyz | cat > /home/piped";

@@ -1,12 +1,13 @@
 //! `cargo xtask graph`.
 
-use crate::run::COVERAGE;
+use crate::run::{COVERAGE, description_file};
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use harness::{
-    System,
-    build::check_description,
+    Images, System,
+    build::{check_description, check_description_of},
     graph::{Graph, described, mermaid, running, svg},
+    line::Line,
     workspace,
 };
 use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
@@ -37,6 +38,9 @@ pub struct Options {
     /// In what form
     #[arg(short, long)]
     format: Option<Format>,
+    /// The description of the system, such as examples/system.toml [default: servers/system.toml]
+    #[arg(long, value_name = "FILE")]
+    system: Option<PathBuf>,
     /// Boot a system with a fresh disk and draw what its processes hold: objects, rights, badges, origins, payers
     #[arg(long)]
     live: bool,
@@ -54,7 +58,7 @@ pub struct Options {
 impl Options {
     /// Draws it.
     pub fn run(&self) -> Result<ExitCode> {
-        let graph = if self.live { self.live()? } else { described(&check_description()?, &shown_description()) };
+        let graph = if self.live { self.live()? } else { self.described()? };
         let by_name = self.output.as_ref().and_then(|file| file.extension()).is_some_and(|ending| ending == "svg");
         let drawn = match self.format.unwrap_or(if by_name { Format::Svg } else { Format::Mermaid }) {
             Format::Mermaid => mermaid(&graph),
@@ -67,13 +71,27 @@ impl Options {
         Ok(ExitCode::SUCCESS)
     }
 
+    fn described(&self) -> Result<Graph> {
+        let (system, file) = match &self.system {
+            None => (check_description()?, workspace::system_toml()),
+            Some(file) => (check_description_of(&description_file(file)?)?, description_file(file)?),
+        };
+        Ok(described(&system, &workspace::shown(&file)))
+    }
+
     fn live(&self) -> Result<Graph> {
         let mut system = System::builder().patience(Duration::from_secs(self.timeout));
+        if let Some(file) = &self.system {
+            system = system.system(description_file(file)?);
+        }
         if self.coverage {
             system = system.word(COVERAGE);
         }
         let before = self.exec.as_ref().map_or(String::new(), |command| format!("{command}\n"));
+        Images::get()?; // whose builder shows how far it is
+        let line = Line::show("booting a machine to see what its processes hold");
         let output = system.exec(&format!("{before}svc caps --raw"))?;
+        line.hide();
         ensure!(output.status == 0, "`svc caps --raw` failed: {}", output.error_text().trim_end());
         let text = output.text();
         // What comes before is the command's.
@@ -81,8 +99,4 @@ impl Options {
         let holdings = Holdings::parse(text).map_err(|line| anyhow!("`svc caps --raw` printed `{line}`"))?;
         Ok(running(&holdings, self.coverage))
     }
-}
-
-fn shown_description() -> String {
-    workspace::shown(&workspace::system_toml())
 }

@@ -4,10 +4,14 @@
 use anyhow::{Result, ensure};
 use harness::{
     build::{BUILD_STD, KERNEL_TARGET, USER_TARGET, check_description, check_description_of, user_packages},
+    line::Line,
     toolchain::Toolchain,
     workspace,
 };
-use std::process::{Command, ExitCode};
+use std::{
+    io::{self, IsTerminal, Write},
+    process::{Command, ExitCode, Stdio},
+};
 
 /// Checks everything; the first complaint ends it.
 pub fn run() -> Result<ExitCode> {
@@ -40,8 +44,12 @@ pub fn run() -> Result<ExitCode> {
 }
 
 fn lint(what: &str, cargo: &mut Command) -> Result<()> {
-    eprintln!("checking {what}");
-    let status = cargo.current_dir(workspace::root()).args(["--quiet", "--", "-D", "warnings"]).status()?;
-    ensure!(status.success(), "clippy has complaints about {what}; they are above");
+    let line = Line::show(&format!("checking {what}"));
+    let color = if io::stderr().is_terminal() { "always" } else { "never" };
+    cargo.current_dir(workspace::root()).args(["--quiet", "--color", color, "--", "-D", "warnings"]);
+    let output = cargo.stdin(Stdio::null()).output()?;
+    line.hide();
+    io::stderr().write_all(&output.stderr)?;
+    ensure!(output.status.success(), "clippy has complaints about {what}; they are above");
     Ok(())
 }

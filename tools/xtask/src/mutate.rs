@@ -1,8 +1,8 @@
 //! `cargo xtask mutate`: are the tests able to fail? Breaks one check of the kernel at a time, in a copy of the sources,
-//! and names the first
-//! test of the object logic that notices.
+//! and names the first test of the object logic that notices.
 //!
-//! 1. The sources themselves are never touched: a copy under `target/mutate` is, with a build folder of its own.
+//! 1. The sources themselves are never touched: a copy under `target/mutate` is. What cargo builds of it lies beside what it
+//!    builds of the sources, under names that tell the two apart.
 //! 2. A mutation that no longer fits the source is an error, not a mutation that was caught.
 
 use anyhow::{Context, Result, bail, ensure};
@@ -25,6 +25,9 @@ const LONGEST: Duration = Duration::from_secs(900);
 pub struct Options {
     /// Only those whose names contain this
     filter: Option<String>,
+    /// Only tests whose names contain this may notice
+    #[arg(long, value_name = "NAME")]
+    tests: Option<String>,
 }
 
 /// A check that is broken.
@@ -120,14 +123,15 @@ impl Options {
         ensure!(!mutations.is_empty(), "no mutation has this in its name");
         let copy = workspace::target_dir().join("mutate");
         copy_sources(&copy.join("src"))?;
-        let failure = first_failure(&copy)?;
+        let tests = self.tests.as_deref();
+        let failure = first_failure(&copy, tests)?;
         ensure!(failure.is_none(), "without any mutation this fails: {}", failure.unwrap_or_default());
         let mut missed = 0;
         for (n, mutation) in mutations.iter().enumerate() {
             let file = copy.join("src/kernel/src").join(mutation.file);
             let sound = fs::read_to_string(&file).with_context(|| format!("cannot read {}", mutation.file))?;
             fs::write(&file, mutation.of(&sound)?)?;
-            let caught = first_failure(&copy);
+            let caught = first_failure(&copy, tests);
             fs::write(&file, &sound)?;
             let caught = caught.with_context(|| mutation.name)?;
             missed += usize::from(caught.is_none());
@@ -170,10 +174,10 @@ fn copy_sources(to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The first of the kernel's tests that fails in the copy.
-fn first_failure(copy: &Path) -> Result<Option<String>> {
-    let tests = build(copy)?;
-    let mut command = Command::new(tests);
+/// The first of the kernel's tests, or of those with this in their names, that fails in the copy.
+fn first_failure(copy: &Path, tests: Option<&str>) -> Result<Option<String>> {
+    let mut command = Command::new(build(copy)?);
+    command.args(tests);
     command.env("RUST_BACKTRACE", "0");
     command.current_dir(copy.join("src/kernel")).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().context("cannot run the tests")?;
@@ -211,7 +215,7 @@ fn build(copy: &Path) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["test", "--quiet", "-p", "kernel", "--lib", "--no-run", "--message-format=json-render-diagnostics"]);
-    command.env("CARGO_TARGET_DIR", copy.join("build")).current_dir(copy.join("src"));
+    command.env("CARGO_TARGET_DIR", workspace::target_dir()).current_dir(copy.join("src"));
     let output = command.output().context("cannot run cargo")?;
     if !output.status.success() {
         bail!("it does not build:\n{}", String::from_utf8_lossy(&output.stderr));

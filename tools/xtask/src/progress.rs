@@ -1,5 +1,6 @@
 //! How far long work has come: one line on standard error that is written over, where that is a terminal; else nothing.
 
+use harness::line::ERASE;
 use std::{
     io::{self, IsTerminal, Write},
     time::Instant,
@@ -7,8 +8,6 @@ use std::{
 
 /// Letters of a line that fit into any terminal.
 const WIDTH: usize = 79;
-/// Takes the line away (ECMA-48: carriage return, erase in line).
-const ERASE: &str = "\r\x1b[K";
 
 /// The line.
 pub struct Progress<W: Write> {

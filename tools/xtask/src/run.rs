@@ -5,6 +5,7 @@ use clap::Args;
 use harness::{
     Disk, Images,
     disk::remember,
+    line::Line,
     machine::{Machine, Streams},
     qemu::{Boot, Config, Serial, exec_word},
     system::POWER_OFF,
@@ -75,10 +76,7 @@ pub struct Options {
 impl Options {
     /// Boots.
     pub fn run(&self) -> Result<ExitCode> {
-        let description = self.system.as_deref().map(|file| {
-            file.canonicalize().with_context(|| format!("{}: no such description of a system", file.display()))
-        });
-        let description = description.transpose()?;
+        let description = self.system.as_deref().map(description_file).transpose()?;
         let images = description.as_deref().map_or_else(Images::get, Images::of_system)?;
         let disk = match &self.disk {
             Some(path) if !path.exists() => {
@@ -144,10 +142,17 @@ impl Options {
     }
 }
 
+/// The file that an option `--system` names.
+pub fn description_file(file: &Path) -> Result<PathBuf> {
+    file.canonicalize().with_context(|| format!("{}: no such description of a system", file.display()))
+}
+
 /// The ISO that has these words on its command line.
 fn boot_iso(images: &Images, words: &str, firmware: Firmware) -> Result<Boot> {
     let path = harness::iso::default_path();
+    let line = Line::show("making the ISO");
     harness::iso::make(images, words, &path)?;
+    line.hide();
     Ok(Boot::Iso(
         path,
         match firmware {

@@ -1,6 +1,7 @@
 //! `cargo xtask test`.
 //!
-//! 1. Cargo builds every test binary, then the images; a failure to build ends the run.
+//! 1. Without a filter, `cargo xtask check` comes first, as a test. Then cargo builds every test binary, then the images; a
+//!    failure to build ends the run.
 //! 2. Binaries of `tools/harness/tests/` boot machines: each of their tests is a process of its own, at most as many at
 //!    a time as there are processors, each with a deadline. All other binaries run as they are.
 //! 3. A test that fails is shown with its output and the command that repeats it. The last line is the summary.
@@ -16,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Runs all tests, those of the crates on this machine first, then those in QEMU.
+/// Runs all tests: what `cargo xtask check` checks, the tests of the crates on this machine, then those in QEMU.
 #[derive(Args)]
 pub struct Options {
     /// Only tests whose names contain this (in QEMU: or the names of their files)
@@ -54,8 +55,11 @@ impl Options {
     /// Runs them.
     pub fn run(&self) -> Result<ExitCode> {
         let started = Instant::now();
-        let (host, qemu) = self.binaries()?;
         let mut total = Outcome { passed: 0, failed: Vec::new() };
+        if self.filter.is_none() && !self.qemu {
+            total.add(check());
+        }
+        let (host, qemu) = self.binaries()?;
         if !self.qemu {
             let mut jobs: Vec<Job> = host.iter().map(|binary| self.host_job(binary)).collect();
             // Examples in documentation have no names to choose them by.
@@ -121,6 +125,23 @@ impl Options {
             repeat: format!("cargo xtask test --qemu {name}"),
         };
         Ok(names.filter(wanted).map(job).collect())
+    }
+}
+
+/// `cargo xtask check`, which passes or fails.
+fn check() -> Outcome {
+    let started = Instant::now();
+    let result = crate::lint::run();
+    let seconds = started.elapsed().as_secs();
+    match result {
+        Ok(_) => {
+            println!("ok     check ({seconds} s)");
+            Outcome { passed: 1, failed: Vec::new() }
+        }
+        Err(error) => {
+            println!("FAILED check ({seconds} s)\n{error:#}\nrepeat it with: cargo xtask check");
+            Outcome { passed: 0, failed: vec!["check".to_owned()] }
+        }
     }
 }
 

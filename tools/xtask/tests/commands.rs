@@ -127,6 +127,11 @@ fn a_pipe_gets_the_graph_and_nothing_else() {
     assert!(read(&file).starts_with("<svg ") && read(&file).contains(">fs<"));
     let drawing = output(&["graph", "--format", "svg"]);
     assert_eq!(text(&drawing.stdout), read(&file));
+    let examples = output(&["graph", "--system", "examples/system.toml"]);
+    assert_eq!((examples.status.code(), text(&examples.stderr).as_str()), (Some(0), ""));
+    assert!(text(&examples.stdout).contains("ramdisk") && !text(&mermaid.stdout).contains("ramdisk"));
+    let none = output(&["graph", "--system", "no.toml"]);
+    assert!(none.status.code() == Some(1) && text(&none.stderr).contains("no.toml: no such description"));
     let (lost, said) = (output(&["graph", "-o", "/no/such/folder/x.svg"]), "cannot write /no/such/folder/x.svg");
     assert!(lost.status.code() == Some(1) && text(&lost.stderr).contains(said));
 }
