@@ -12,7 +12,7 @@ use anyhow::{Result, bail, ensure};
 use std::{
     io::Write,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -57,6 +57,27 @@ pub fn command(server: Option<&str>, socket: &Path) -> Result<(Command, tempfile
     gdb.arg("-ex").arg(format!("source {}", script.path().display()));
     gdb.arg("-ex").arg(format!("target remote {}", socket.display()));
     Ok((gdb, script))
+}
+
+/// Gives gdb these commands on the machine behind `socket`; what it prints. `detach` as the last leaves the machine running.
+///
+/// Where a command fails gdb goes on, and may then wait for a stop that does not come: it is ended after `within`.
+pub fn batch(server: Option<&str>, socket: &Path, commands: &[&str], within: Duration) -> Result<String> {
+    wait_for(socket, Duration::from_secs(30))?;
+    let (mut command, _script) = command(server, socket)?;
+    command.args(commands.iter().flat_map(|text| ["-ex", text])).arg("-batch");
+    let output = tempfile::NamedTempFile::new()?;
+    let file = output.reopen()?;
+    let mut child = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).spawn()?;
+    let started = Instant::now();
+    while child.try_wait()?.is_none() && started.elapsed() < within {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    if child.try_wait()?.is_none() {
+        child.kill()?;
+        child.wait()?;
+    }
+    Ok(String::from_utf8_lossy(&std::fs::read(output.path())?).into_owned())
 }
 
 fn existing(file: PathBuf) -> Result<PathBuf> {

@@ -56,6 +56,7 @@ pub mod graph;
 pub mod iso;
 pub mod line;
 pub mod machine;
+pub mod monitor;
 pub mod qemu;
 pub mod storm;
 pub mod sweep;

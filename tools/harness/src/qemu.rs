@@ -65,6 +65,8 @@ pub struct Config {
     pub serial: Serial,
     /// Wait before the first instruction for a gdb at this socket.
     pub gdb: Option<PathBuf>,
+    /// Listen at this socket for a [`Monitor`](crate::monitor::Monitor).
+    pub monitor: Option<PathBuf>,
 }
 
 impl Config {
@@ -101,6 +103,12 @@ impl Config {
             let mut listener = OsString::from("socket,id=gdb0,server=on,wait=off,path=");
             listener.push(escaped(socket));
             command.arg("-S").arg("-chardev").arg(listener).args(["-gdb", "chardev:gdb0"]);
+        }
+        if let Some(socket) = &self.monitor {
+            let mut listener = OsString::from("unix:");
+            listener.push(escaped(socket));
+            listener.push(",server=on,wait=off");
+            command.arg("-qmp").arg(listener);
         }
         if !self.reboot {
             command.arg("-no-reboot");
@@ -169,6 +177,7 @@ mod tests {
             reboot: false,
             serial: Serial::Pipes,
             gdb: None,
+            monitor: None,
         }
     }
 

@@ -232,6 +232,7 @@ impl Builder {
             reboot: false,
             serial: Serial::Pipes,
             gdb: None,
+            monitor: None,
         };
         let machine = Machine::start(&config, streams)?;
         Ok((machine, Lent { _disk: fresh, _iso: iso.map(|(_, file)| file) }))

@@ -6,10 +6,7 @@ use harness::{
     qemu::{Config, Serial},
     system::SCRATCH,
 };
-use std::{
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 /// What gdb prints when it is given these commands on a machine before its first instruction.
 fn session(server: Option<&str>, commands: &[&str]) -> Result<String> {
@@ -26,22 +23,10 @@ fn session(server: Option<&str>, commands: &[&str]) -> Result<String> {
         serial: Serial::Pipes,
         disk_speed: None,
         gdb: Some(socket.clone()),
+        monitor: None,
     };
     let _machine = Machine::start(&config, Streams::default())?;
-    gdb::wait_for(&socket, Duration::from_secs(30))?;
-    let (mut command, _script) = gdb::command(server, &socket)?;
-    command.args(commands.iter().flat_map(|text| ["-ex", text])).arg("-batch");
-    // Where a command fails gdb goes on, and may then wait for a stop that does not come.
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let started = Instant::now();
-    while child.try_wait()?.is_none() && started.elapsed() < Duration::from_secs(60) {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    if child.try_wait()?.is_none() {
-        child.kill()?;
-    }
-    let output = child.wait_with_output()?;
-    Ok(format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
+    gdb::batch(server, &socket, commands, Duration::from_secs(60))
 }
 
 #[test]

@@ -58,6 +58,7 @@ impl Options {
             serial: Serial::Pipes,
             disk_speed: None,
             gdb: Some(socket.to_owned()),
+            monitor: None,
         };
         let mut command = config.command()?;
         command.stdin(std::process::Stdio::piped()).stdout(fs::File::create(&log)?);

@@ -96,6 +96,7 @@ impl Options {
             reboot: false,
             serial: Serial::Pipes,
             gdb: self.gdb.then(harness::gdb::default_socket),
+            monitor: None,
         };
         config.words.extend(self.exec.as_deref().map(exec_word));
         config.words.extend(self.coverage.then(|| COVERAGE.to_owned()));

@@ -228,8 +228,8 @@ leave_all:
     swapgs
     iretq
 
-    // In both, `sti` lets interrupts in one instruction later, so they all arrive at `wake`. They never come back here;
-    // an NMI that ends `hlt` does.
+    // In both, `sti` lets interrupts in one instruction later, so they all arrive at `wake`. They never come back here. An
+    // NMI in between ends that delay: it goes back to `wake` too.
     .global idle
 idle:
     mov rsp, gs:[{kernel_stack}]
@@ -317,10 +317,19 @@ machine_check_entry:
     push 18
     jmp fault_in_kernel
 
-    // Nothing in this kernel asks for an NMI, and nothing can be done about those that hardware sends.
+    // Nothing in this kernel asks for an NMI, and nothing can be done about those that hardware sends. One that finds
+    // interrupts on in ring 0 has come behind a `sti`.
     .global nmi_entry
 nmi_entry:
-    iretq
+    test byte ptr [rsp + 8], 3
+    jnz 2f
+    test byte ptr [rsp + 17], 2         // IF
+    jz 2f
+    push rax
+    lea rax, [rip + wake]
+    mov [rsp + 8], rax
+    pop rax
+2:  iretq
 
     // From ring 3 it is the program's. In ring 0 it can only be one that `mov ss` delayed into the kernel, or a single
     // step that ran into the door: nobody's. Breakpoints are never set.

@@ -42,6 +42,7 @@ fn once(images: &Images, memory: u32, timeout: Duration) -> Result<u64> {
         disk: None,
         disk_speed: None,
         gdb: None,
+        monitor: None,
         memory,
         words: Vec::new(),
         icount: false,

@@ -83,6 +83,7 @@ fn measure_in_guest(names: &[String], memory: u32, timeout: Duration, seen: &mut
         reboot: false,
         serial: Serial::Pipes,
         gdb: None,
+        monitor: None,
     };
     let mut machine = Machine::start(&config, Streams { framed: true, ..Streams::default() })?;
     machine.feed(std::io::empty())?;

@@ -20,7 +20,7 @@ use hostile::check::{same, works};
 use hostile::model::Model;
 use hostile::operations::OPERATIONS;
 use hostile::{Verdict, given, raw};
-use libipc::abi::{CallFlags, PAGE_SIZE, Sysno, layout};
+use libipc::abi::{CallFlags, PAGE_SIZE, ProcessState, Sysno, layout};
 use libipc::dir::Namespace;
 use libipc::lock::Lock;
 use libipc::spawn::{Child, Command, Image};
@@ -91,7 +91,9 @@ fn direct(startup: &Startup<'static>, seed: u64, count: u64) -> Verdict {
     }
     for worker in workers {
         let status = works("wait", worker.wait())?;
-        same("a worker's end", (status.state, status.exit), (libipc::abi::ProcessState::Exited as u64, 0))?;
+        if (status.state, status.exit) != (ProcessState::Exited as u64, 0) {
+            return Err(format!("a worker's end is {status:?}"));
+        }
     }
     let after = works("status", account.status())?.used;
     same("pages that the workers have left behind", after.saturating_sub(before) / 2, 0)?;
