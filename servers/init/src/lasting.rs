@@ -7,7 +7,7 @@
 
 use crate::saved::Saved;
 use abi::MessageId;
-use alloc::{string::String, vec::Vec};
+use alloc::vec::Vec;
 use libipc::{
     answer::Answer,
     record::{Found, Record, RecordError},
@@ -84,21 +84,21 @@ impl<'m> Lasting<'m> {
     }
 
     /// The lines that are kept, in their order: number, whose, text.
-    pub fn lines(&self) -> Vec<(u64, usize, String)> {
+    pub fn lines(&self) -> impl Iterator<Item = (u64, usize, &str)> {
         let mut lines: Vec<_> = self.cells.chunks_exact(CELL).filter_map(line).collect();
         lines.sort_unstable_by_key(|(number, ..)| *number);
-        lines
+        lines.into_iter()
     }
 }
 
-fn line(cell: &[u8]) -> Option<(u64, usize, String)> {
+fn line(cell: &[u8]) -> Option<(u64, usize, &str)> {
     let number = u64::from_le_bytes(cell[8..16].try_into().ok()?);
     let who = u32::from_le_bytes(cell[16..20].try_into().ok()?);
     let length = u32::from_le_bytes(cell[20..24].try_into().ok()?) as usize;
     let text = cell.get(HEAD..HEAD.checked_add(length)?)?;
     let sum = u64::from_le_bytes(cell[..8].try_into().ok()?);
     let whole = number != 0 && sum == checksum(&cell[8..HEAD + length]);
-    Some((number, who as usize, String::from(core::str::from_utf8(text).ok()?))).filter(|_| whole)
+    Some((number, who as usize, core::str::from_utf8(text).ok()?)).filter(|_| whole)
 }
 
 /// FNV-1a, 64 bits (Fowler, Noll, Vo).
@@ -168,17 +168,16 @@ mod tests {
         }
         memory[RECORD + CELL + HEAD] ^= 1; // line 5 is in the second cell
         let (lasting, _) = Lasting::open(&mut memory).expect("it is large enough");
-        let lines = [(3, 2, "line 3".into()), (4, 2, "line 4".into()), (6, 2, "line 6".into())];
-        assert_eq!(lasting.lines(), lines);
+        assert!(lasting.lines().eq([(3, 2, "line 3"), (4, 2, "line 4"), (6, 2, "line 6")]));
     }
 
     #[test]
     fn memory_of_any_content_is_read_without_harm() {
         let mut memory = vec![0xff; LEAST + 3 * CELL];
         let (mut lasting, found) = Lasting::open(&mut memory).expect("it is large enough");
-        assert_eq!((found, lasting.lines().len()), (Found::Fresh, 0));
+        assert_eq!((found, lasting.lines().count()), (Found::Fresh, 0));
         lasting.keep_line(u64::MAX, usize::MAX, &"ä".repeat(CELL));
-        assert_eq!(lasting.lines().len(), 1);
+        assert_eq!(lasting.lines().count(), 1);
         assert!(Lasting::open(&mut [0; 100]).is_err());
     }
 }

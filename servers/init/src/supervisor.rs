@@ -116,7 +116,7 @@ impl Supervisor {
         for (number, who, text) in lasting.lines() {
             lines = number;
             if let Some(journal) = journals.get_mut(who) {
-                journal.push(number, text);
+                journal.push(number, text.into());
             }
         }
         Supervisor {
