@@ -7,7 +7,16 @@ use harness::{
     system::SCRATCH,
     workspace,
 };
-use std::{fs, os::unix::net::UnixStream, process::ExitCode, time::Duration};
+use signal_hook::consts::SIGINT;
+use std::{
+    fs,
+    os::unix::{net::UnixStream, process::CommandExt},
+    path::PathBuf,
+    process::{Child, ExitCode, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+use tempfile::TempDir;
 
 /// Debugs the machine of `cargo xtask run --gdb`, or a fresh one that stands before its first instruction, with the names
 /// of the kernel and of one server. `sbreak PLACE` stops in that server, `hbreak PLACE` in the kernel.
@@ -26,27 +35,40 @@ pub struct Options {
 impl Options {
     /// Runs gdb.
     pub fn run(&self) -> Result<ExitCode> {
-        let socket = gdb::default_socket();
         // Kept until gdb has ended: dropping the machine switches it off.
-        let _machine = match UnixStream::connect(&socket) {
-            Ok(_) => None,
-            Err(_) => Some(self.start(&socket)?),
+        let (socket, _machine) = match UnixStream::connect(gdb::default_socket()) {
+            Ok(_) => (gdb::default_socket(), None),
+            Err(_) => {
+                let machine = Machine::start()?;
+                (machine.socket(), Some(machine))
+            }
         };
         let (mut command, _script) = gdb::command(self.server.as_deref(), &socket)?;
         command.args(self.commands.iter().flat_map(|text| ["-ex", text]));
         if self.batch {
             command.arg("-batch");
         }
+        // ^C is for gdb, which stops the machine; the terminal sends it to this process too.
+        signal_hook::flag::register(SIGINT, Arc::default()).context("cannot keep ^C for gdb")?;
         let status = command.status().context("cannot start gdb")?;
         Ok(ExitCode::from(crate::run::exit_code(status.code().unwrap_or(1))))
     }
+}
 
-    /// A machine of its own, whose console goes to a file.
-    fn start(&self, socket: &std::path::Path) -> Result<Machine> {
+/// A fresh machine, whose console goes to a file. It is switched off in the end.
+struct Machine {
+    child: Child,
+    _disk: Disk,
+    folder: TempDir,
+}
+
+impl Machine {
+    fn start() -> Result<Machine> {
         let images = Images::get()?;
         let disk = Disk::scratch(SCRATCH)?;
-        let log = socket.with_file_name("console.log");
-        fs::create_dir_all(socket.parent().context("a file has a folder")?)?;
+        let log = gdb::default_socket().with_file_name("console.log");
+        fs::create_dir_all(log.parent().context("a file has a folder")?)?;
+        let folder = tempfile::tempdir()?;
         let config = Config {
             qemu: None,
             boot: (&images).into(),
@@ -57,24 +79,26 @@ impl Options {
             reboot: false,
             serial: Serial::Pipes,
             disk_speed: None,
-            gdb: Some(socket.to_owned()),
+            gdb: Some(folder.path().join(SOCKET)),
             monitor: None,
         };
         let mut command = config.command()?;
-        command.stdin(std::process::Stdio::piped()).stdout(fs::File::create(&log)?);
+        // A group of its own: the terminal does not send it ^C.
+        command.process_group(0).stdin(Stdio::piped()).stdout(fs::File::create(&log)?);
         let child = command.spawn().context("cannot start QEMU")?;
-        let machine = Machine { child, _disk: disk };
-        gdb::wait_for(socket, Duration::from_secs(10))?;
+        let machine = Machine { child, _disk: disk, folder };
+        gdb::wait_for(&machine.socket(), Duration::from_secs(10))?;
         eprintln!("A fresh machine; its console goes to {}.", workspace::shown(&log));
         Ok(machine)
     }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join(SOCKET)
+    }
 }
 
-/// A machine that is switched off in the end.
-struct Machine {
-    child: std::process::Child,
-    _disk: Disk,
-}
+/// The socket's name in the folder of its machine.
+const SOCKET: &str = "gdb.sock";
 
 impl Drop for Machine {
     fn drop(&mut self) {
