@@ -41,15 +41,33 @@ impl Answer {
     pub fn status(&self) -> u16 {
         self.message.tag.operation()
     }
-    /// Its bytes: tag, words, capabilities, payload.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(Self::FIXED + self.payload.len() + 24 * self.message.tag.caps());
-        bytes.extend_from_slice(&self.message.tag.raw().to_le_bytes());
-        self.message.words.iter().for_each(|w| bytes.extend_from_slice(&w.to_le_bytes()));
-        for cap in self.caps.iter().take(self.message.tag.caps()) {
-            [cap.handle.raw(), cap.rights, cap.badge].iter().for_each(|w| bytes.extend_from_slice(&w.to_le_bytes()));
+    /// How many bytes it has.
+    #[inline]
+    pub fn length(&self) -> usize {
+        Self::FIXED + 24 * self.message.tag.caps() + self.payload.len()
+    }
+    /// Writes its bytes (tag, words, capabilities, payload) to the beginning of `into`; nothing where they do not fit.
+    /// Returns how many they are.
+    pub fn write_to(&self, into: &mut [u8]) -> Option<usize> {
+        let length = self.length();
+        let (places, _) = into.get_mut(..length)?.as_chunks_mut::<8>();
+        let caps = self.caps.iter().take(self.message.tag.caps());
+        let caps = caps.flat_map(|cap| [cap.handle.raw(), cap.rights, cap.badge]);
+        let (fixed, others) = places.split_first_chunk_mut::<{ 1 + MESSAGE_WORDS }>()?;
+        fixed[0] = self.message.tag.raw().to_le_bytes();
+        for (place, word) in fixed[1..].iter_mut().zip(self.message.words) {
+            *place = word.to_le_bytes();
         }
-        bytes.extend_from_slice(&self.payload);
+        for (place, word) in others.iter_mut().zip(caps) {
+            *place = word.to_le_bytes();
+        }
+        into[length - self.payload.len()..length].copy_from_slice(&self.payload);
+        Some(length)
+    }
+    /// Its bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = alloc::vec![0; self.length()];
+        self.write_to(&mut bytes);
         bytes
     }
     /// Reads what [`Answer::to_bytes`] has written; `None` where the bytes are no answer.

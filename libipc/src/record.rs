@@ -4,7 +4,7 @@
 //! or neither; a redelivered call that has taken effect is answered by [`Record::recall`].
 //!
 //! Layout: a header with two checksummed marks of the last commit, then `N` slots; commit number s lies in slot s mod N.
-//! A slot has the commit's number, the call's id, the whole state, the answer, and a checksum over them.
+//! A slot has the commit's number, the call's id, the answer's length, the whole state, the answer, and a checksum over them.
 //!
 //! Invariants:
 //! 1. A commit happens when its slot's checksum is right; until then the slot of the commit before is the state.
@@ -17,7 +17,7 @@ use crate::answer::Answer;
 use abi::MessageId;
 use core::sync::atomic::{Ordering, compiler_fence};
 
-const MAGIC: u64 = u64::from_le_bytes(*b"tessrec\x01");
+const MAGIC: u64 = u64::from_le_bytes(*b"tessrec\x02");
 const HEADER: usize = 64;
 const MARKS: usize = 32;
 const SLOT_HEAD: usize = 32;
@@ -62,16 +62,20 @@ pub struct Record<'m, const N: usize> {
 }
 
 /// Mixes bytes into a checksum, eight at a time.
+#[inline]
 fn mix(sum: u64, bytes: &[u8]) -> u64 {
     let step = |sum: u64, word: u64| {
         let sum = (sum ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         sum ^ sum >> 29
     };
     let (words, rest) = bytes.as_chunks::<8>();
-    let sum = words.iter().fold(sum, |sum, w| step(sum, u64::from_le_bytes(*w)));
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    step(step(sum, u64::from_le_bytes(last)), bytes.len() as u64)
+    let mut sum = words.iter().fold(sum, |sum, w| step(sum, u64::from_le_bytes(*w)));
+    if !rest.is_empty() {
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        sum = step(sum, u64::from_le_bytes(last));
+    }
+    step(sum, bytes.len() as u64)
 }
 
 fn word(bytes: &[u8], at: usize) -> u64 {
@@ -153,16 +157,18 @@ impl<'m, const N: usize> Record<'m, N> {
     fn number_in(&self, slot: u64) -> Option<u64> {
         let bytes = &self.memory[self.slot(slot)];
         let number = word(bytes, 8);
-        (word(bytes, 0) == mix(MAGIC, &bytes[8..]) && number % N as u64 == slot).then_some(number)
+        let answer = usize::try_from(word(bytes, 24)).ok().filter(|answer| *answer <= MAX_ANSWER)?;
+        let used = &bytes[8..SLOT_HEAD + self.state + answer];
+        (word(bytes, 0) == mix(MAGIC, used) && number % N as u64 == slot).then_some(number)
     }
-    /// Makes the slot of commit `number` right.
+    /// Makes the slot of commit `number` right, whose answer has so many bytes.
     fn seal(&mut self, number: u64, id: MessageId, answer: usize) {
         let range = self.slot(number);
         let bytes = &mut self.memory[range];
         set_word(bytes, 8, number);
         set_word(bytes, 16, id.raw());
         set_word(bytes, 24, answer as u64);
-        let sum = mix(MAGIC, &bytes[8..]);
+        let sum = mix(MAGIC, &bytes[8..SLOT_HEAD + self.state + answer]);
         compiler_fence(Ordering::SeqCst);
         set_word(bytes, 0, sum);
         compiler_fence(Ordering::SeqCst);
@@ -227,21 +233,19 @@ impl<const N: usize> Change<'_, '_, N> {
     }
     /// Commits the state and the answer to call `id` as one unit.
     pub fn commit(self, id: MessageId, answer: &Answer) -> Result<(), RecordError> {
-        self.finish(id, &answer.to_bytes())
+        let start = self.record.state_range(self.number).end;
+        let room = &mut self.record.memory[start..start + MAX_ANSWER];
+        let length = answer.write_to(room).ok_or(RecordError::AnswerTooLong)?;
+        self.finish(id, length);
+        Ok(())
     }
     /// Commits a state that is no answer to anybody.
-    pub fn commit_alone(self) -> Result<(), RecordError> {
-        self.finish(MessageId::NONE, &[])
+    pub fn commit_alone(self) {
+        self.finish(MessageId::NONE, 0);
     }
-    fn finish(self, id: MessageId, answer: &[u8]) -> Result<(), RecordError> {
-        if answer.len() > MAX_ANSWER {
-            return Err(RecordError::AnswerTooLong);
-        }
-        let start = self.record.state_range(self.number).end;
-        self.record.memory[start..start + answer.len()].copy_from_slice(answer);
-        self.record.seal(self.number, id, answer.len());
+    fn finish(self, id: MessageId, answer: usize) {
+        self.record.seal(self.number, id, answer);
         self.record.last = self.number;
         self.record.set_mark(self.number);
-        Ok(())
     }
 }

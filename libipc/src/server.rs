@@ -26,13 +26,13 @@ pub trait Serves<S: ?Sized> {
     /// The protocol's number.
     const PROTOCOL: u16;
     /// Decodes the call, runs the server's method, encodes its answer.
-    fn dispatch(server: &mut S, incoming: Incoming) -> Outcome;
+    fn dispatch(server: &mut S, incoming: &Incoming) -> Outcome;
 }
 
 /// A server: a state, the protocols it speaks, and what else may happen to it.
 pub trait Service {
     /// Dispatches a call by its protocol; written by [`protocols!`](crate::protocols).
-    fn dispatch(&mut self, incoming: Incoming) -> Outcome;
+    fn dispatch(&mut self, incoming: &Incoming) -> Outcome;
     /// Bits of an event that is bound to the queue with `badge`.
     fn on_event(&mut self, badge: u64, bits: u64) {
         let _ = (badge, bits);
@@ -58,7 +58,7 @@ pub trait Service {
 #[macro_export]
 macro_rules! protocols {
     ($($protocol:ty),+ $(,)?) => {
-        fn dispatch(&mut self, incoming: $crate::endpoint::Incoming) -> $crate::server::Outcome {
+        fn dispatch(&mut self, incoming: &$crate::endpoint::Incoming) -> $crate::server::Outcome {
             $( if incoming.protocol() == <$protocol as $crate::server::Serves<Self>>::PROTOCOL {
                 return <$protocol as $crate::server::Serves<Self>>::dispatch(self, incoming);
             } )+
@@ -138,7 +138,7 @@ pub fn handle<S: Service>(service: &mut S, received: Received) -> Option<(Messag
             let incoming = Incoming::new(received);
             let outcome = match incoming.protocol() {
                 CONTROL_PROTOCOL => control(&incoming),
-                _ => service.dispatch(incoming),
+                _ => service.dispatch(&incoming),
             };
             match outcome {
                 Outcome::Reply(answer) => Some((received.id, answer)),

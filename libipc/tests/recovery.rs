@@ -250,7 +250,8 @@ fn a_damaged_record_is_discarded_or_unharmed_but_never_wrong() {
             }
         }
     }
-    assert!(discarded > good.len() / 2, "{discarded}");
+    // All that says something in the three slots that count: what stands before the state, the state, the answer.
+    assert!(discarded >= 3 * (32 + 8 + Answer::FIXED), "{discarded}");
 }
 
 #[test]

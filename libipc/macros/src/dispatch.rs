@@ -26,7 +26,7 @@ pub fn generate(d: &Definition) -> TokenStream {
         impl<S: #server + ?Sized> ::libipc::server::Serves<S> for #name {
             const PROTOCOL: u16 = #number;
             #[allow(unused_mut, unused_variables)]
-            fn dispatch(server: &mut S, incoming: ::libipc::endpoint::Incoming) -> ::libipc::server::Outcome {
+            fn dispatch(server: &mut S, incoming: &::libipc::endpoint::Incoming) -> ::libipc::server::Outcome {
                 match incoming.operation() {
                     #(#arms)*
                     other if other >> 8 != #version as u16 => {

@@ -113,28 +113,48 @@ pub fn forward_recv(id: MessageId, to: Handle, queue: Handle, deadline: Deadline
 /// Most bytes that one lease operation copies.
 pub const LEASE_CHUNK: usize = 64 << 10;
 
-/// Copies out of lease `index` of call `id`, from its byte `offset` on.
-pub fn lease_read(id: MessageId, index: u32, offset: u64, into: &mut [u8]) -> Result<(), SysError> {
-    let rax = number(Sysno::LeaseRead, CallFlags::empty());
-    let mut offset = offset;
-    for chunk in into.chunks_mut(LEASE_CHUNK) {
-        let w = [offset, chunk.as_mut_ptr().expose_provenance() as u64, chunk.len() as u64, 0];
-        SysError::check(short(rax, 0, index as u64, id.raw(), w).0)?;
-        offset = offset.checked_add(chunk.len() as u64).ok_or(SysError::BadLease)?;
-    }
-    Ok(())
+/// One operation on lease `index` of call `id`, from its byte `offset` on: `length` bytes out of it to, or into it from,
+/// the program's memory at `place`.
+#[inline(always)]
+fn lease_step(
+    rax: u64,
+    (id, index, offset): (MessageId, u32, u64),
+    place: usize,
+    length: usize,
+) -> Result<(), SysError> {
+    SysError::check(short(rax, 0, index as u64, id.raw(), [offset, place as u64, length as u64, 0]).0)
 }
 
-/// Copies into lease `index` of call `id`, to its byte `offset` on.
+/// Copies out of lease `index` of call `id`, from its byte `offset` on. Nothing is asked of the kernel for no bytes.
+#[inline]
+pub fn lease_read(id: MessageId, index: u32, offset: u64, into: &mut [u8]) -> Result<(), SysError> {
+    let rax = number(Sysno::LeaseRead, CallFlags::empty());
+    let (mut offset, mut rest) = (offset, into);
+    while rest.len() > LEASE_CHUNK {
+        let (chunk, after) = rest.split_at_mut(LEASE_CHUNK);
+        lease_step(rax, (id, index, offset), chunk.as_mut_ptr().expose_provenance(), LEASE_CHUNK)?;
+        (offset, rest) = (offset.checked_add(LEASE_CHUNK as u64).ok_or(SysError::BadLease)?, after);
+    }
+    if rest.is_empty() {
+        return Ok(());
+    }
+    lease_step(rax, (id, index, offset), rest.as_mut_ptr().expose_provenance(), rest.len())
+}
+
+/// Copies into lease `index` of call `id`, to its byte `offset` on. Nothing is asked of the kernel for no bytes.
+#[inline]
 pub fn lease_write(id: MessageId, index: u32, offset: u64, from: &[u8]) -> Result<(), SysError> {
     let rax = number(Sysno::LeaseWrite, CallFlags::empty());
-    let mut offset = offset;
-    for chunk in from.chunks(LEASE_CHUNK) {
-        let w = [offset, chunk.as_ptr().expose_provenance() as u64, chunk.len() as u64, 0];
-        SysError::check(short(rax, 0, index as u64, id.raw(), w).0)?;
-        offset = offset.checked_add(chunk.len() as u64).ok_or(SysError::BadLease)?;
+    let (mut offset, mut rest) = (offset, from);
+    while rest.len() > LEASE_CHUNK {
+        let (chunk, after) = rest.split_at(LEASE_CHUNK);
+        lease_step(rax, (id, index, offset), chunk.as_ptr().expose_provenance(), LEASE_CHUNK)?;
+        (offset, rest) = (offset.checked_add(LEASE_CHUNK as u64).ok_or(SysError::BadLease)?, after);
     }
-    Ok(())
+    if rest.is_empty() {
+        return Ok(());
+    }
+    lease_step(rax, (id, index, offset), rest.as_ptr().expose_provenance(), rest.len())
 }
 
 /// Copies `length` bytes between leases of two calls, `(id, index, offset)` each.

@@ -47,6 +47,26 @@ pub(crate) struct Slot {
 const FREE: Slot =
     Slot { block: 0, state: State::Free, fresh: false, used: false, shadowed: false, verified: false, place: NONE };
 
+/// What a slot counts for.
+#[derive(Clone, Copy)]
+struct Counted {
+    /// It has an entry.
+    listed: bool,
+    /// It must go through the journal.
+    journalled: bool,
+    /// It cannot be given up without the journal.
+    pinned: bool,
+}
+
+impl Slot {
+    #[inline]
+    fn counted(&self) -> Counted {
+        let (dirty, logged) = (self.state == State::Dirty, self.state == State::Logged);
+        let journalled = dirty && !self.fresh;
+        Counted { listed: dirty || logged, journalled, pinned: journalled || logged || self.state == State::Staged }
+    }
+}
+
 /// Free slots that are remembered.
 const SPARES: usize = 64;
 /// The most blocks moved with one request.
@@ -132,23 +152,18 @@ impl<'m, D: Disk> Cache<'m, D> {
             let state = if tag & LOGGED != 0 { State::Logged } else { State::Dirty };
             self.slots[slot as usize] = Slot { block, state, fresh: tag & FRESH != 0, verified: true, ..FREE };
             self.index.set(block, slot);
-            self.count(slot, true);
+            self.recount(slot, FREE.counted(), self.slots[slot as usize].counted());
         }
     }
 
-    /// Takes slot out of (or into) the running counts and the list, according to its present state.
-    fn count(&mut self, slot: u32, into: bool) {
-        let s = self.slots[slot as usize];
-        if matches!(s.state, State::Dirty | State::Logged) {
-            self.list(slot, into);
+    /// The running counts and the list, after a slot was as `was` and now is in this state.
+    #[inline]
+    fn recount(&mut self, slot: u32, was: Counted, is: Counted) {
+        if was.listed != is.listed {
+            self.list(slot, is.listed);
         }
-        if s.state == State::Dirty && !s.fresh {
-            if into { self.journalled += 1 } else { self.journalled -= 1 }
-        }
-        let pinned = matches!(s.state, State::Staged | State::Logged) || s.state == State::Dirty && !s.fresh;
-        if pinned {
-            if into { self.reclaimable -= 1 } else { self.reclaimable += 1 }
-        }
+        self.journalled = self.journalled + usize::from(is.journalled) - usize::from(was.journalled);
+        self.reclaimable = self.reclaimable + usize::from(was.pinned) - usize::from(is.pinned);
     }
 
     /// Puts slot into the list of those that are dirty or logged, or takes it out.
@@ -165,12 +180,13 @@ impl<'m, D: Disk> Cache<'m, D> {
         }
     }
 
+    #[inline]
     pub(crate) fn set_state(&mut self, slot: u32, state: State, fresh: bool) {
-        self.count(slot, false);
         let s = &mut self.slots[slot as usize];
-        s.state = state;
-        s.fresh = fresh;
-        self.count(slot, true);
+        let was = s.counted();
+        (s.state, s.fresh) = (state, fresh);
+        let is = s.counted();
+        self.recount(slot, was, is);
     }
 
     fn release(&mut self, slot: u32) {
@@ -504,7 +520,7 @@ impl<'m, D: Disk> Cache<'m, D> {
         let mut changes = core::mem::take(&mut self.changes);
         changes.clear();
         changes.extend(self.stage.iter().map(|staged| self.change_for(staged)));
-        let dropped = self.slots_in_freed();
+        let dropped = if self.stage_freed.is_empty() { Vec::new() } else { self.slots_in_freed() };
         changes.extend(dropped.iter().filter(|&&slot| self.has_entry(slot)).map(|&old| Change {
             slot: NONE,
             old,

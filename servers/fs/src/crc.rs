@@ -127,18 +127,32 @@ fn block_sum_by_lanes(data: &[u8]) -> u64 {
     (0..4).fold(0, |sum, lane| mix(sum ^ a[lane]) ^ mix(b[lane].wrapping_add(lane as u64)))
 }
 
-/// A fast sum over a few words, the last one padded with zero bytes: each step is a bijection of the sum and of the word,
-/// so every change of one word changes it. Not for the disk.
-pub fn word_sum(data: &[u8]) -> u64 {
-    let step = |sum: u64, word: [u8; 8]| {
-        let x = (sum ^ u64::from_le_bytes(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        x ^ (x >> 32)
-    };
-    let (words, rest) = data.as_chunks::<8>();
-    let sum = words.iter().fold(data.len() as u64, |sum, word| step(sum, *word));
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    mix(step(sum, last))
+/// A fast sum over a few words in their order: each step is a bijection of the sum and of the word, so every change of one
+/// word changes it. Not for the disk.
+#[derive(Clone, Copy)]
+pub struct WordSum(u64);
+
+impl WordSum {
+    /// The sum of nothing, different for each `seed`.
+    #[inline]
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The sum with these words after what is in it.
+    #[inline]
+    pub fn with(self, words: &[u64]) -> Self {
+        Self(words.iter().fold(self.0, |sum, word| {
+            let x = (sum ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            x ^ (x >> 32)
+        }))
+    }
+
+    /// What it comes to.
+    #[inline]
+    pub fn value(self) -> u64 {
+        mix(self.0)
+    }
 }
 
 /// Spreads the bits of a word.
@@ -172,18 +186,32 @@ mod tests {
     #[test]
     fn every_flipped_bit_changes_the_sums() {
         let data: Vec<u8> = (0..4096u32).map(|i| (i * 7 % 251) as u8).collect();
-        let sums = ([block_sum(&data), block_sum_by_lanes(&data)], word_sum(&data[..45]));
+        let sums = [block_sum(&data), block_sum_by_lanes(&data)];
         for bit in 0..8 * 4096 {
             let mut other = data.clone();
             other[bit / 8] ^= 1 << (bit % 8);
-            assert!(block_sum(&other) != sums.0[0] && block_sum_by_lanes(&other) != sums.0[1]);
-            assert!(bit >= 8 * 45 || word_sum(&other[..45]) != sums.1);
+            assert!(block_sum(&other) != sums[0] && block_sum_by_lanes(&other) != sums[1]);
         }
         let mut swapped = data.clone();
         swapped.swap(256, 0);
         swapped.swap(320, 328);
-        assert!(block_sum(&swapped) != sums.0[0] && block_sum_by_lanes(&swapped) != sums.0[1]);
-        assert_ne!(word_sum(&data[..44]), word_sum(&data[..45]));
+        assert!(block_sum(&swapped) != sums[0] && block_sum_by_lanes(&swapped) != sums[1]);
+    }
+
+    #[test]
+    fn every_flipped_bit_and_the_order_of_words_change_their_sum() {
+        let words: [u64; 6] = core::array::from_fn(|i| mix(i as u64 + 1));
+        let of = |words: &[u64]| WordSum::new(7).with(words).value();
+        for bit in 0..6 * 64 {
+            let mut other = words;
+            other[bit / 64] ^= 1 << (bit % 64);
+            assert_ne!(of(&other), of(&words));
+        }
+        let mut swapped = words;
+        swapped.swap(1, 4);
+        assert_ne!(of(&swapped), of(&words));
+        assert_ne!(of(&words[..5]), of(&words));
+        assert_ne!(WordSum::new(8).with(&words).value(), of(&words));
     }
 
     #[test]

@@ -22,16 +22,26 @@ impl<'m> Memory<'m> {
         self.bytes.len()
     }
 
-    /// Writes `data` at `at`, after every earlier store and before every later one.
-    #[inline(never)]
-    pub fn store(&mut self, at: usize, data: &[u8]) {
+    /// Writes `words`, little-endian, from byte `at` on, after every earlier store and before every later one.
+    #[inline]
+    pub fn store<const N: usize>(&mut self, at: usize, words: [u64; N]) {
         #[cfg(test)]
-        let data = crate::tests::fuse::burn(data);
+        let words = crate::tests::fuse::burn(&words);
         compiler_fence(Ordering::SeqCst);
-        self.bytes[at..at + data.len()].copy_from_slice(data);
+        let (places, _) = self.bytes[at..at + N * 8].as_chunks_mut::<8>();
+        for (place, word) in places.iter_mut().zip(words) {
+            *place = word.to_le_bytes();
+        }
         compiler_fence(Ordering::SeqCst);
         #[cfg(test)]
         crate::tests::fuse::die_if_burnt();
+    }
+
+    /// The `N` words from byte `at` on.
+    #[inline]
+    pub fn words<const N: usize>(&self, at: usize) -> [u64; N] {
+        let (words, _) = self.bytes[at..at + N * 8].as_chunks::<8>();
+        core::array::from_fn(|i| u64::from_le_bytes(words[i]))
     }
 
     /// The `len` bytes at `at`.

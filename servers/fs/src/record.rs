@@ -4,13 +4,12 @@
 //! 2. A message id is in the table at most once.
 //! 3. The last N records are kept (N at least 256): more than there can be calls that are not yet acknowledged.
 
-use crate::bytes::{get64, put64};
-use crate::crc::word_sum;
+use crate::crc::WordSum;
 use crate::index::Index;
 use crate::region::Region;
 
-/// Bytes of a record.
-pub const RECORD_SIZE: usize = 48;
+/// Words of a record.
+pub const RECORD_WORDS: usize = 5;
 
 /// An answer, packed: two words whose meaning the operation knows.
 pub type Packed = [u64; 2];
@@ -27,24 +26,25 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record as bytes, checksummed.
-    pub fn encode(&self) -> [u8; RECORD_SIZE] {
-        let mut bytes = [0; RECORD_SIZE];
-        put64(&mut bytes, 0, self.serial);
-        put64(&mut bytes, 8, self.id);
-        put64(&mut bytes, 16, self.answer[0]);
-        put64(&mut bytes, 24, self.answer[1]);
-        let sum = word_sum(&bytes[..40]);
-        put64(&mut bytes, 40, sum);
-        bytes
+    /// The record as words, checksummed.
+    #[inline]
+    pub fn encode(&self) -> [u64; RECORD_WORDS] {
+        let fields = [self.serial, self.id, self.answer[0], self.answer[1]];
+        let [serial, id, first, second] = fields;
+        [serial, id, first, second, sum(&fields)]
     }
 
-    /// The record in `bytes`, if the checksum holds.
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let whole = word_sum(bytes.get(..40)?) == get64(bytes, 40);
-        let answer = [get64(bytes, 16), get64(bytes, 24)];
-        whole.then(|| Self { serial: get64(bytes, 0), id: get64(bytes, 8), answer })
+    /// The record in `words`, if the checksum holds.
+    #[inline]
+    pub fn decode([serial, id, first, second, found]: [u64; RECORD_WORDS]) -> Option<Self> {
+        let whole = found == sum(&[serial, id, first, second]);
+        whole.then_some(Self { serial, id, answer: [first, second] })
     }
+}
+
+#[inline]
+fn sum(fields: &[u64; 4]) -> u64 {
+    WordSum::new(RECORD_WORDS as u64).with(fields).value()
 }
 
 /// Finds records by message id: in which place of the table each is.

@@ -15,18 +15,26 @@
 
 use alloc::vec::Vec;
 
-use crate::bytes::{get32, get64, put32, put64};
-use crate::crc::{block_sum, mix, word_sum};
+use crate::crc::{WordSum, block_sum, mix};
 use crate::disk::BLOCK;
 use crate::error::{Error, Result};
 use crate::memory::Memory;
-use crate::record::{RECORD_SIZE, Record};
+use crate::record::{RECORD_WORDS, Record};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"TESSCACH");
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const HEADER: usize = 256;
-const ROOT_HEAD: usize = 160;
-const CHANGE: usize = 24;
+/// Words of the header that say something; its sum comes after them.
+const HEADER_WORDS: usize = 6;
+/// Words at the beginning of a root: the sequence and the sum of all that follows.
+const SEAL_WORDS: usize = 2;
+/// Words after them.
+const FIELD_WORDS: usize = 5;
+const CHANGE_WORDS: usize = 3;
+/// Bytes.
+const RECORD: usize = RECORD_WORDS * 8;
+const ROOT_HEAD: usize = (SEAL_WORDS + FIELD_WORDS) * 8 + RECORD;
+const CHANGE: usize = CHANGE_WORDS * 8;
 const ENTRY: usize = 16;
 
 /// No slot.
@@ -95,6 +103,59 @@ pub struct Change {
     pub sum: u64,
 }
 
+impl Root {
+    const EMPTY: Root =
+        Root { sequence: 0, digest: 0, records: 0, freed: 0, phase: Phase::Idle, log_head: 0, log_sequence: 0 };
+
+    /// What the root says, with the number of changes and whether there is a record.
+    #[inline]
+    fn fields(&self, changes: usize, recorded: bool) -> [u64; FIELD_WORDS] {
+        [
+            self.digest,
+            self.records,
+            pair(self.freed, self.phase as u32),
+            pair(self.log_head, self.log_sequence),
+            pair(changes as u32, u32::from(recorded)),
+        ]
+    }
+
+    /// The root of these fields, with the number of changes and whether there is a record.
+    fn parse(sequence: u64, fields: [u64; FIELD_WORDS]) -> Option<(Root, usize, bool)> {
+        let [digest, records, third, fourth, fifth] = fields;
+        let ((freed, phase), (log_head, log_sequence), (changes, recorded)) =
+            (halves(third), halves(fourth), halves(fifth));
+        let phase = match phase {
+            0 => Phase::Idle,
+            1 => Phase::Writing,
+            2 => Phase::Logged,
+            _ => return None,
+        };
+        let root = Root { sequence, digest, records, freed, phase, log_head, log_sequence };
+        Some((root, changes as usize, recorded != 0))
+    }
+}
+
+#[inline]
+fn pair(low: u32, high: u32) -> u64 {
+    u64::from(low) | u64::from(high) << 32
+}
+
+fn halves(word: u64) -> (u32, u32) {
+    (word as u32, (word >> 32) as u32)
+}
+
+impl Change {
+    #[inline]
+    fn encode(&self) -> [u64; CHANGE_WORDS] {
+        [pair(self.slot, self.old), self.tag, self.sum]
+    }
+
+    fn decode([slots, tag, sum]: [u64; CHANGE_WORDS]) -> Change {
+        let (slot, old) = halves(slots);
+        Change { slot, old, tag, sum }
+    }
+}
+
 /// Where each part begins, in bytes.
 #[derive(Clone, Copy)]
 struct Layout {
@@ -111,7 +172,7 @@ struct Layout {
 impl Layout {
     fn for_size(len: usize) -> Result<Self> {
         let (record_count, freed_count) = if len < 1 << 20 { (256, 256) } else { (1024, 1024) };
-        let fixed = HEADER + 2 * ROOT_HEAD + record_count * RECORD_SIZE + freed_count * 8 + BLOCK;
+        let fixed = HEADER + 2 * ROOT_HEAD + record_count * RECORD + freed_count * 8 + BLOCK;
         let slots = len.saturating_sub(fixed) / (BLOCK + 2 * CHANGE + ENTRY);
         if slots < 24 {
             return Err(Error::CacheFull);
@@ -119,7 +180,7 @@ impl Layout {
         let root = ROOT_HEAD + slots * CHANGE;
         let entries = HEADER + 2 * root;
         let records = entries + slots * ENTRY;
-        let freed = records + record_count * RECORD_SIZE;
+        let freed = records + record_count * RECORD;
         let data = (freed + freed_count * 8).next_multiple_of(BLOCK);
         Ok(Self { roots: [HEADER, HEADER + root], entries, records, freed, data, slots, record_count, freed_count })
     }
@@ -131,7 +192,6 @@ pub struct Region<'m> {
     layout: Layout,
     /// The current root. Change it only through [`Region::flip`].
     root: Root,
-    body: Vec<u8>,
 }
 
 impl<'m> Region<'m> {
@@ -139,10 +199,8 @@ impl<'m> Region<'m> {
     /// formatted and is empty.
     pub fn open(bytes: &'m mut [u8], identity: Identity) -> Result<(Self, bool)> {
         let layout = Layout::for_size(bytes.len())?;
-        let root =
-            Root { sequence: 0, digest: 0, records: 0, freed: 0, phase: Phase::Idle, log_head: 0, log_sequence: 0 };
-        let mut region = Self { memory: Memory::new(bytes), layout, root, body: Vec::new() };
-        let kept = region.header(identity)[..] == *region.memory.bytes(0, HEADER) && region.recover();
+        let mut region = Self { memory: Memory::new(bytes), layout, root: Root::EMPTY };
+        let kept = region.header(identity) == region.memory.words(0) && region.recover();
         if !kept {
             region.format(identity);
         }
@@ -151,7 +209,7 @@ impl<'m> Region<'m> {
 
     /// Forgets everything, durably.
     pub fn format(&mut self, identity: Identity) {
-        self.memory.store(0, &[0; HEADER]);
+        self.memory.store(0, [0; HEADER / 8]);
         for at in (HEADER..self.layout.data).step_by(BLOCK) {
             let len = BLOCK.min(self.layout.data - at);
             self.memory.scratch(at, len).fill(0);
@@ -160,24 +218,25 @@ impl<'m> Region<'m> {
         for slot in 0..self.layout.slots as u32 {
             self.data_mut(slot)[0] = 0;
         }
-        self.root =
-            Root { sequence: 0, digest: 0, records: 0, freed: 0, phase: Phase::Idle, log_head: 0, log_sequence: 0 };
+        self.root = Root::EMPTY;
         self.flip(self.root, &[], None);
-        let header = self.header(identity);
-        self.memory.store(0, &header);
+        self.memory.store(0, self.header(identity));
     }
 
-    fn header(&self, identity: Identity) -> [u8; HEADER] {
-        let mut h = [0; HEADER];
-        put64(&mut h, 0, MAGIC);
-        put32(&mut h, 8, VERSION);
-        put32(&mut h, 12, self.layout.slots as u32);
-        put64(&mut h, 16, self.memory.size() as u64);
-        h[24..40].copy_from_slice(&identity.uuid);
-        put64(&mut h, 40, identity.blocks);
-        let sum = word_sum(&h[..HEADER - 8]);
-        put64(&mut h, HEADER - 8, sum);
-        h
+    fn header(&self, identity: Identity) -> [u64; HEADER / 8] {
+        let (uuid, _) = identity.uuid.as_chunks::<8>();
+        let said: [u64; HEADER_WORDS] = [
+            MAGIC,
+            pair(VERSION, self.layout.slots as u32),
+            self.memory.size() as u64,
+            u64::from_le_bytes(uuid[0]),
+            u64::from_le_bytes(uuid[1]),
+            identity.blocks,
+        ];
+        let mut header = [0; HEADER / 8];
+        header[..HEADER_WORDS].copy_from_slice(&said);
+        header[HEADER_WORDS] = WordSum::new(MAGIC).with(&said).value();
+        header
     }
 
     /// The current root.
@@ -232,8 +291,8 @@ impl<'m> Region<'m> {
 
     /// Tag and sum of a slot; tag 0 is an empty entry.
     pub fn entry(&self, slot: u32) -> (u64, u64) {
-        let entry = self.memory.bytes(self.layout.entries + slot as usize * ENTRY, ENTRY);
-        (get64(entry, 0), get64(entry, 8))
+        let [tag, sum] = self.memory.words(self.layout.entries + slot as usize * ENTRY);
+        (tag, sum)
     }
 
     /// The record with serial number `serial`, if it is still there and whole.
@@ -248,20 +307,24 @@ impl<'m> Region<'m> {
 
     /// The record at `place` of the table, if it is whole.
     pub fn record_at(&self, place: u32) -> Option<Record> {
-        let at = self.layout.records + place as usize * RECORD_SIZE;
-        Record::decode(self.memory.bytes(at, RECORD_SIZE))
+        Record::decode(self.memory.words(self.record_at_byte(place)))
+    }
+
+    #[inline]
+    fn record_at_byte(&self, place: u32) -> usize {
+        self.layout.records + place as usize * RECORD
     }
 
     /// The freed range at `index`: first block and length.
     pub fn freed(&self, index: u32) -> (u64, u32) {
-        let word = get64(self.memory.bytes(self.layout.freed + index as usize * 8, 8), 0);
+        let [word] = self.memory.words(self.layout.freed + index as usize * 8);
         (word >> 20, (word & 0xF_FFFF) as u32)
     }
 
     /// Writes the freed range at `index`, which is not below the root's count. Length below 2^20.
     pub fn put_freed(&mut self, index: u32, start: u64, len: u32) {
         let word = start << 20 | u64::from(len);
-        self.memory.store(self.layout.freed + index as usize * 8, &word.to_le_bytes());
+        self.memory.store(self.layout.freed + index as usize * 8, [word]);
     }
 
     /// Makes `next` the root, with `changes` and `record`, in one step. Sequence and digest are filled in here.
@@ -271,18 +334,22 @@ impl<'m> Region<'m> {
         if record.is_some() {
             next.records = self.root.records + 1;
         }
-        let mut body = core::mem::take(&mut self.body);
-        encode_root(&mut body, &next, changes, record.as_ref());
+        let record = record.map(|record| (self.record_place(record.serial), record.encode()));
         let area = self.layout.roots[(next.sequence & 1) as usize];
-        let sum = word_sum(&body[16..]);
-        let mut head = [0; 16];
-        put64(&mut head, 0, next.sequence);
-        put32(&mut head, 8, sum as u32 ^ next.sequence as u32);
-        put32(&mut head, 12, body.len() as u32);
-        self.memory.store(area, &[0; 16]);
-        self.memory.store(area + 16, &body[16..]);
-        self.memory.store(area, &head);
-        self.body = body;
+        let fields = next.fields(changes.len(), record.is_some());
+        let mut sum = WordSum::new(next.sequence).with(&fields);
+        self.memory.store(area, [0; SEAL_WORDS]);
+        self.memory.store(area + SEAL_WORDS * 8, fields);
+        if let Some((_, words)) = record {
+            self.memory.store(area + ROOT_HEAD - RECORD, words);
+            sum = sum.with(&words);
+        }
+        for (at, change) in (area + ROOT_HEAD..).step_by(CHANGE).zip(changes) {
+            let words = change.encode();
+            self.memory.store(at, words);
+            sum = sum.with(&words);
+        }
+        self.memory.store(area, [next.sequence, sum.value()]);
         self.root = next;
         self.apply(changes, record);
     }
@@ -301,21 +368,19 @@ impl<'m> Region<'m> {
         digest
     }
 
-    fn apply(&mut self, changes: &[Change], record: Option<Record>) {
+    /// Brings the tables to what the changes and the record, with its place, say.
+    fn apply(&mut self, changes: &[Change], record: Option<(u32, [u64; RECORD_WORDS])>) {
+        let entry = |slot: u32| self.layout.entries + slot as usize * ENTRY;
         for change in changes {
             if change.old != NONE && change.old != change.slot {
-                self.memory.store(self.layout.entries + change.old as usize * ENTRY, &[0; ENTRY]);
+                self.memory.store(entry(change.old), [0; 2]);
             }
             if change.slot != NONE {
-                let mut entry = [0; ENTRY];
-                put64(&mut entry, 0, change.tag);
-                put64(&mut entry, 8, change.sum);
-                self.memory.store(self.layout.entries + change.slot as usize * ENTRY, &entry);
+                self.memory.store(entry(change.slot), [change.tag, change.sum]);
             }
         }
-        if let Some(record) = record {
-            let at = self.layout.records + self.record_place(record.serial) as usize * RECORD_SIZE;
-            self.memory.store(at, &record.encode());
+        if let Some((place, words)) = record {
+            self.memory.store(self.record_at_byte(place), words);
         }
     }
 
@@ -335,7 +400,7 @@ impl<'m> Region<'m> {
             (None, None) => return false,
         };
         self.root = root;
-        self.apply(&changes, record);
+        self.apply(&changes, record.map(|record| (self.record_place(record.serial), record.encode())));
         self.entries_are_sound() && self.records_are_sound()
     }
 
@@ -359,75 +424,40 @@ impl<'m> Region<'m> {
     }
 
     fn read_root(&self, which: usize) -> Option<(Root, Vec<Change>, Option<Record>)> {
-        let room = self.layout.roots[1] - self.layout.roots[0];
-        let area = self.memory.bytes(self.layout.roots[which], room);
-        let sequence = get64(area, 0);
-        let len = get32(area, 12) as usize;
-        if sequence == 0 || sequence & 1 != which as u64 || len < ROOT_HEAD || len > room {
+        let area = self.layout.roots[which];
+        let [sequence, found] = self.memory.words::<SEAL_WORDS>(area);
+        if sequence == 0 || sequence & 1 != which as u64 {
             return None;
         }
-        if word_sum(&area[16..len]) as u32 ^ sequence as u32 != get32(area, 8) {
+        let fields = self.memory.words::<FIELD_WORDS>(area + SEAL_WORDS * 8);
+        let (root, count, recorded) = Root::parse(sequence, fields)?;
+        if count > self.layout.slots {
             return None;
         }
-        self.decode_root(&area[..len])
-    }
-
-    fn decode_root(&self, area: &[u8]) -> Option<(Root, Vec<Change>, Option<Record>)> {
-        let phase = match get32(area, 44) {
-            0 => Phase::Idle,
-            1 => Phase::Writing,
-            2 => Phase::Logged,
-            _ => return None,
-        };
-        let root = Root {
-            sequence: get64(area, 0),
-            digest: get64(area, 24),
-            records: get64(area, 32),
-            freed: get32(area, 40),
-            phase,
-            log_head: get32(area, 48),
-            log_sequence: get32(area, 52),
-        };
-        let slots = self.layout.slots as u32;
-        let fits = |slot: u32| slot == NONE || slot < slots;
-        let changes: Vec<Change> = area[ROOT_HEAD..].chunks_exact(CHANGE).map(decode_change).collect();
+        let mut sum = WordSum::new(sequence).with(&fields);
+        let record = recorded.then(|| self.memory.words::<RECORD_WORDS>(area + ROOT_HEAD - RECORD));
+        if let Some(words) = &record {
+            sum = sum.with(words);
+        }
+        let changes = (0..count).map(|i| self.memory.words::<CHANGE_WORDS>(area + ROOT_HEAD + i * CHANGE));
+        let sum = changes.clone().fold(sum, |sum, words| sum.with(&words));
+        if sum.value() != found {
+            return None;
+        }
+        let fits = |slot: u32| slot == NONE || (slot as usize) < self.layout.slots;
+        let changes: Vec<Change> = changes.map(Change::decode).collect();
         if !changes.iter().all(|c| fits(c.slot) && fits(c.old)) || root.freed as usize > self.layout.freed_count {
             return None;
         }
-        let record = if get32(area, 56) != 0 { Some(Record::decode(&area[64..64 + RECORD_SIZE])?) } else { None };
+        let record = match record {
+            Some(words) => Some(Record::decode(words)?),
+            None => None,
+        };
         Some((root, changes, record))
     }
 }
 
-fn encode_root(body: &mut Vec<u8>, root: &Root, changes: &[Change], record: Option<&Record>) {
-    let mut head = [0; ROOT_HEAD];
-    put64(&mut head, 16, root.sequence);
-    put64(&mut head, 24, root.digest);
-    put64(&mut head, 32, root.records);
-    put32(&mut head, 40, root.freed);
-    put32(&mut head, 44, root.phase as u32);
-    put32(&mut head, 48, root.log_head);
-    put32(&mut head, 52, root.log_sequence);
-    if let Some(record) = record {
-        put32(&mut head, 56, 1);
-        head[64..64 + RECORD_SIZE].copy_from_slice(&record.encode());
-    }
-    body.clear();
-    body.extend_from_slice(&head);
-    for change in changes {
-        let mut bytes = [0; CHANGE];
-        put32(&mut bytes, 0, change.slot);
-        put32(&mut bytes, 4, change.old);
-        put64(&mut bytes, 8, change.tag);
-        put64(&mut bytes, 16, change.sum);
-        body.extend_from_slice(&bytes);
-    }
-}
-
-fn decode_change(bytes: &[u8]) -> Change {
-    Change { slot: get32(bytes, 0), old: get32(bytes, 4), tag: get64(bytes, 8), sum: get64(bytes, 16) }
-}
-
+#[inline]
 fn entry_hash(slot: u32, tag: u64, sum: u64) -> u64 {
     mix(mix(tag.wrapping_add(u64::from(slot) << 40)) ^ sum)
 }

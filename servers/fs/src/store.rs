@@ -231,6 +231,17 @@ pub struct Fs<'m, D> {
     clock: fn() -> u64,
 }
 
+/// What [`Fs::back`] found under a file, or put there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Backing {
+    /// Blocks as they were.
+    Same,
+    /// Blocks that were the file's, and are now zero; the inode has changed.
+    Zeroed,
+    /// Blocks just allocated, which hold nothing yet; the inode has changed.
+    New,
+}
+
 /// An answer that fits into a record.
 trait Answer: Sized {
     fn pack(&self) -> Packed;
@@ -717,12 +728,14 @@ impl<'m, D: Disk> Fs<'m, D> {
     }
 
     fn do_write(&mut self, inode: &mut Inode, offset: u64, len: usize, source: &mut Source<'_>) -> Result<()> {
-        let mut done = 0;
+        let (mut done, mut changed) = (0, false);
         while done < len {
             let at = offset + done as u64;
             let (logical, skip) = ((at / BLOCK as u64) as u32, (at % BLOCK as u64) as usize);
             let last = ((offset + len as u64 - 1) / BLOCK as u64) as u32;
-            let (extent, new) = self.back(inode, logical, last - logical + 1)?;
+            let (extent, backing) = self.back(inode, logical, last - logical + 1)?;
+            let new = backing == Backing::New;
+            changed |= backing != Backing::Same;
             let mut count = 0;
             while done < len && extent.contains(logical + count) {
                 let block = extent.physical + u64::from(logical + count - extent.logical);
@@ -739,13 +752,16 @@ impl<'m, D: Disk> Fs<'m, D> {
                 count += 1;
             }
         }
-        inode.size = inode.size.max(offset + len as u64);
-        self.touch(inode)
+        let (size, now) = (inode.size.max(offset + len as u64), self.now());
+        if changed || (size, now) != (inode.size, inode.modified) {
+            (inode.size, inode.modified) = (size, now);
+            self.put_inode(inode)?;
+        }
+        Ok(())
     }
 
-    /// The blocks under `logical` and at most `want - 1` after it, allocated if there are none. The second result says
-    /// that they are new: they hold nothing yet.
-    fn back(&mut self, inode: &mut Inode, logical: u32, want: u32) -> Result<(Extent, bool)> {
+    /// The blocks under `logical` and at most `want - 1` after it, allocated if there are none.
+    fn back(&mut self, inode: &mut Inode, logical: u32, want: u32) -> Result<(Extent, Backing)> {
         let extent = self.map(inode, logical)?;
         let room = (extent.len - (logical - extent.logical)).min(want);
         if extent.physical == 0 {
@@ -755,10 +771,10 @@ impl<'m, D: Disk> Fs<'m, D> {
             self.insert(inode, new)?;
             inode.sectors += u64::from(len) * (BLOCK / 512) as u64;
             self.goal = physical + u64::from(len);
-            return Ok((new, true));
+            return Ok((new, Backing::New));
         }
         if extent.written {
-            return Ok((extent, false));
+            return Ok((extent, Backing::Same));
         }
         self.mark_written(inode, extent, logical, room)?;
         let physical = extent.physical + u64::from(logical - extent.logical);
@@ -766,7 +782,7 @@ impl<'m, D: Disk> Fs<'m, D> {
         for block in physical..physical + u64::from(room) {
             self.cache.edit_whole(block)?.fill(0);
         }
-        Ok((Extent { logical, len: room, physical, written: true }, false))
+        Ok((Extent { logical, len: room, physical, written: true }, Backing::Zeroed))
     }
 
     fn goal_after(&mut self, inode: &Inode, logical: u32) -> Result<u64> {

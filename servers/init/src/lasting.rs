@@ -56,11 +56,13 @@ impl<'m> Lasting<'m> {
         let Some(room) = room.get_mut(..bytes.len()) else { return false };
         length.copy_from_slice(&(bytes.len() as u32).to_le_bytes());
         room.copy_from_slice(&bytes);
-        let done = match answer {
-            Some((id, answer)) => change.commit(id, answer),
-            None => change.commit_alone(),
-        };
-        done.is_ok()
+        match answer {
+            Some((id, answer)) => change.commit(id, answer).is_ok(),
+            None => {
+                change.commit_alone();
+                true
+            }
+        }
     }
 
     /// The answer to a call that was committed.

@@ -68,7 +68,7 @@ impl Disk for SharedDisk {
     }
 
     fn flush(&mut self) -> Result<(), DiskError> {
-        fuse::burn(&[]);
+        fuse::burn::<u8>(&[]);
         fuse::die_if_burnt();
         let mut state = self.0.borrow_mut();
         if state.recording {
