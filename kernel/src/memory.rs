@@ -16,6 +16,8 @@ use abi::{PAGE_SIZE, SysError};
 /// Most pages of an object: 4 GiB.
 pub const MAX_PAGES: u64 = 1 << 20;
 
+/// Most pages in a row that are told of at once: it bounds the time that looking for them takes.
+const MOST_IN_A_ROW: u64 = 64;
 const DIRECT: usize = 8;
 const FAN: u32 = 1024;
 
@@ -118,6 +120,18 @@ impl<M: Machine> Kernel<M> {
             }
         }
         Ok(frame.address())
+    }
+
+    /// How many pages from `page` on, which is committed at `address`, are in a row. Of anonymous pages no more than
+    /// [`MOST_IN_A_ROW`] are looked at.
+    pub(crate) fn pages_in_a_row(&self, memory: Ref<Memory>, page: u64, address: u64) -> u64 {
+        let Memory { pages, backing, .. } = self.memories[memory];
+        if !matches!(backing, Backing::Anonymous { .. }) {
+            return pages - page;
+        }
+        let others = 1..(pages - page).min(MOST_IN_A_ROW);
+        let follows = |n: &u64| self.page_of(memory, page + n) == Some(address + n * PAGE_SIZE);
+        1 + others.take_while(follows).count() as u64
     }
 
     /// The index page and place for page `page`, made where it is missing; `None` for a small object.

@@ -763,13 +763,11 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn memory_address(&mut self, me: Ref<Thread>, memory: Ref<Memory>, page: u64) -> Answer {
-        let Memory { pages, backing, .. } = self.memories[memory];
-        if page >= pages {
+        if page >= self.memories[memory].pages {
             return Err(SysError::BadArgument.into());
         }
         let address = self.commit(memory, page)?;
-        let run = if matches!(backing, Backing::Anonymous { .. }) { 1 } else { pages - page };
-        self.give(me, [address, run])
+        self.give(me, [address, self.pages_in_a_row(memory, page, address)])
     }
 
     fn event_wait(&mut self, me: Ref<Thread>, event: Ref<Event>, flags: CallFlags) -> Answer {

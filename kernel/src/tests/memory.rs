@@ -44,6 +44,27 @@ fn pages_are_committed_one_by_one_each_zero_and_each_in_one_place() {
 }
 
 #[test]
+fn an_address_comes_with_the_number_of_committed_pages_that_follow_in_a_row() {
+    let mut w = World::new();
+    let memory = w.memory(2000);
+    let hole = 150;
+    let mut places: Vec<Option<u64>> = vec![None; 2000];
+    for page in (0..300).filter(|page| *page != hole) {
+        places[page as usize] = Some(w.make(w.init, address(memory, page)).unwrap()[0]);
+    }
+    let mut longest = 0;
+    for page in (0..300).filter(|page| *page != hole) {
+        let [at, run, ..] = w.make(w.init, address(memory, page)).unwrap();
+        let follows = |n: &u64| places[(page + n) as usize] == Some(at + n * PAGE_SIZE);
+        let row = (0..).take_while(follows).count() as u64;
+        assert_eq!(run, row.min(64), "page {page}");
+        longest = longest.max(run);
+    }
+    assert_eq!(longest, 64, "the pool gives frames in a row to who takes them one by one");
+    w.audit();
+}
+
+#[test]
 fn no_pages_too_many_pages_and_unknown_ways_are_refused() {
     let mut w = World::new();
     for (pages, contiguous) in

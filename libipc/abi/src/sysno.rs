@@ -183,7 +183,8 @@ system_calls! {
     /// range cuts through a mapping; nothing is changed).
     MemoryUnmap = 59,
     /// Tells the physical address of page `w0` of memory `rdi`, and commits it. Needs `DMA`. Returns `w0` =
-    /// address, `w1` = how many pages from there on are contiguous. Errors: `BadArgument`, `NoMemory`.
+    /// address, `w1` = how many pages from there on are contiguous, as far as it was looked. Errors: `BadArgument`,
+    /// `NoMemory`.
     MemoryAddress = 60,
 
     /// Makes a queue whose ring holds `w0` posted messages (0 to 1024). A call to it that its server has died at `w1` times
