@@ -4,7 +4,11 @@
 
 use crate::table::{Align, Table};
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
-use libipc::abi::{Kind, Rights};
+use core::ops::Deref;
+use libipc::{
+    abi::{Kind, Rights},
+    proto::svc::CapabilityInfo,
+};
 
 /// A process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,37 +19,21 @@ pub struct Holder {
     pub name: String,
 }
 
-/// A capability of a process. Numbers are those of the kernel's report (`abi::CapabilityStatus`).
+/// A capability of a process, as the supervisor describes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Holding {
     /// Number of its holder.
     pub process: u64,
-    /// The name under which its holder finds it; empty where the supervisor has not handed it out.
-    pub name: String,
-    /// Its handle.
-    pub handle: u64,
-    /// Kind of its object.
-    pub kind: u64,
-    /// Number of its object.
-    pub object: u64,
-    /// Its rights.
-    pub rights: u64,
-    /// Those that were used or handed on.
-    pub used: u64,
-    /// Its badge.
-    pub badge: u64,
-    /// Where hardware begins.
-    pub first: u64,
-    /// Pages or ports.
-    pub size: u64,
-    /// Whether it stays over a restart of its holder.
-    pub granted: bool,
-    /// Number of the process that has what it was derived from; 0 for none.
-    pub parent_process: u64,
-    /// Handle of that.
-    pub parent: u64,
-    /// Number of the account that pays for its object.
-    pub payer: u64,
+    /// What it is.
+    pub capability: CapabilityInfo,
+}
+
+impl Deref for Holding {
+    type Target = CapabilityInfo;
+
+    fn deref(&self) -> &CapabilityInfo {
+        &self.capability
+    }
 }
 
 /// The index in a handle (`abi::Handle`).
@@ -121,12 +109,13 @@ impl Holdings {
             return Some(());
         }
         let mut number = || words.next()?.parse::<u64>().ok();
-        let mut held = Holding { process: number()?, handle: number()?, kind: number()?, ..Holding::default() };
+        let (process, mut held) = (number()?, CapabilityInfo::default());
+        (held.handle, held.kind) = (number()?, number()?);
         (held.object, held.rights, held.used, held.badge) = (number()?, number()?, number()?, number()?);
         (held.first, held.size, held.granted) = (number()?, number()?, number()? != 0);
         (held.parent_process, held.parent, held.payer) = (number()?, number()?, number()?);
         held.name = words.next()?.into();
-        line.starts_with("capability ").then(|| self.held.push(held))
+        line.starts_with("capability ").then(|| self.held.push(Holding { process, capability: held }))
     }
 
     /// The name of a process; its number where it is not known.
@@ -243,27 +232,25 @@ mod tests {
     fn sample() -> Holdings {
         let holder = |number, name: &str| Holder { number, name: name.into() };
         let rights = |rights: Rights| u64::from(rights.bits());
-        let queue = Holding {
-            process: 1,
+        let held = |process, capability| Holding { process, capability };
+        let queue = CapabilityInfo {
             name: "queue:block".into(),
             handle: 1 << 32 | 7,
             kind: Kind::Queue as u64,
             object: 3,
             rights: rights(Rights::SEND | Rights::RECEIVE | Rights::MINT),
             payer: 100,
-            ..Holding::default()
+            ..CapabilityInfo::default()
         };
-        let account = |process, name: &str, object| Holding {
-            process,
+        let account = |name: &str, object| CapabilityInfo {
             name: name.into(),
             handle: 2,
             kind: Kind::Account as u64,
             object,
             payer: 100,
-            ..Holding::default()
+            ..CapabilityInfo::default()
         };
-        let own = Holding {
-            process: 4,
+        let own = CapabilityInfo {
             name: "self".into(),
             handle: 1,
             kind: Kind::Process as u64,
@@ -272,10 +259,9 @@ mod tests {
             used: rights(Rights::MAP),
             granted: true,
             payer: 200,
-            ..Holding::default()
+            ..CapabilityInfo::default()
         };
-        let used = Holding {
-            process: 4,
+        let used = CapabilityInfo {
             name: "block".into(),
             handle: 5 << 32 | 9,
             badge: 0x20,
@@ -288,7 +274,13 @@ mod tests {
         };
         Holdings {
             holders: vec![holder(1, "init"), holder(4, "fs"), holder(9, "a b")],
-            held: vec![queue, account(1, "account", 100), account(1, "programs", 300), own, used],
+            held: vec![
+                held(1, queue),
+                held(1, account("account", 100)),
+                held(1, account("programs", 300)),
+                held(4, own),
+                held(4, used),
+            ],
         }
     }
 
@@ -319,7 +311,10 @@ mod tests {
 
     #[test]
     fn hardware_is_shown_by_its_place() {
-        let held = |kind: Kind, first, size| Holding { kind: kind as u64, first, size, ..Holding::default() };
+        let held = |kind: Kind, first, size| {
+            let capability = CapabilityInfo { kind: kind as u64, first, size, ..CapabilityInfo::default() };
+            Holding { process: 0, capability }
+        };
         let shown = |held: &Holding| Holdings::default().object(held, &Names::default());
         assert_eq!(shown(&held(Kind::IoPorts, 0x3f8, 8)), "0x3f8-0x3ff");
         assert_eq!(shown(&held(Kind::Irq, 4, 0)), "line 4");

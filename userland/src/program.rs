@@ -137,6 +137,11 @@ impl Program {
         self.complain(what);
     }
 
+    /// The same of a file.
+    pub fn fail_at(&mut self, path: &str, error: &FsError) {
+        self.fail(format_args!("{path}: {}", reason(error)));
+    }
+
     /// In one write, so that the messages of several programs do not mix.
     fn complain(&self, what: impl Display) {
         let mut line = String::new();
@@ -224,7 +229,7 @@ impl Program {
             }
             match self.files.open(name) {
                 Ok(mut input) => each(self, name, &mut input)?,
-                Err(error) => self.fail(format!("{name}: {}", reason(&error))),
+                Err(error) => self.fail_at(name, &error),
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ extern crate alloc;
 
 use alloc::{format, string::String};
 use libipc::proto::{FsError, info::FileKind};
-use userland::{Accepts, Given, Program, Stop, paths, reason};
+use userland::{Accepts, Given, Program, Stop, paths};
 
 userland::program!(Accepts::operands(2, usize::MAX).flags("rR"), run);
 
@@ -21,7 +21,7 @@ fn run(program: &mut Program, given: &Given<'_>) -> Result<(), Stop> {
     for source in sources {
         let to = if into { paths::join(target, paths::file_name(source)) } else { String::from(*target) };
         match program.files.stat(source) {
-            Err(error) => program.fail(format!("{source}: {}", reason(&error))),
+            Err(error) => program.fail_at(source, &error),
             Ok(info) if info.kind != FileKind::Directory => file(program, source, &to)?,
             Ok(_) if !recursive => program.fail(format!("{source}: is a directory (-r copies it)")),
             Ok(_) if paths::lies_in(&program.files.absolute(&to), &program.files.absolute(source)) => {
@@ -61,7 +61,7 @@ fn file(program: &mut Program, source: &str, target: &str) -> Result<(), Stop> {
 }
 
 fn refuse(program: &mut Program, path: &str, error: FsError) -> Result<(), Stop> {
-    program.fail(format!("{path}: {}", reason(&error)));
+    program.fail_at(path, &error);
     Ok(())
 }
 

@@ -7,7 +7,7 @@ extern crate alloc;
 use alloc::{format, vec, vec::Vec};
 use libipc::proto::{directory::Entry, info::FileKind};
 use userland::listing::{self, Row};
-use userland::{Accepts, Given, Program, Stop, paths, reason};
+use userland::{Accepts, Given, Program, Stop, paths};
 
 userland::program!(Accepts::operands(0, usize::MAX).flags("al"), run);
 
@@ -18,7 +18,7 @@ fn run(program: &mut Program, given: &Given<'_>) -> Result<(), Stop> {
         match program.files.stat(path) {
             Ok(info) if info.kind == FileKind::Directory => directories.push(path),
             Ok(info) => files.push(Row { name: path.into(), info }),
-            Err(error) => program.fail(format!("{path}: {}", reason(&error))),
+            Err(error) => program.fail_at(path, &error),
         }
     }
     show(program, given, &files)?;
@@ -41,7 +41,7 @@ fn directory(program: &mut Program, given: &Given<'_>, path: &str) -> Result<(),
     let mut entries = match program.files.entries(path) {
         Ok(entries) => entries,
         Err(error) => {
-            program.fail(format!("{path}: {}", reason(&error)));
+            program.fail_at(path, &error);
             return Ok(());
         }
     };
@@ -64,7 +64,7 @@ fn directory(program: &mut Program, given: &Given<'_>, path: &str) -> Result<(),
         let full = paths::join(path, &entry.name);
         match program.files.stat(&full) {
             Ok(info) => rows.push(Row { name: entry.name, info }),
-            Err(error) => program.fail(format!("{full}: {}", reason(&error))),
+            Err(error) => program.fail_at(&full, &error),
         }
     }
     show(program, given, &rows)

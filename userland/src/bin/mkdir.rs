@@ -4,9 +4,8 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
-use alloc::format;
 use libipc::proto::{FsError, info::FileKind};
-use userland::{Accepts, Files, Given, Program, Stop, reason};
+use userland::{Accepts, Files, Given, Program, Stop};
 
 userland::program!(Accepts::operands(1, usize::MAX).flags("p"), run);
 
@@ -14,7 +13,7 @@ fn run(program: &mut Program, given: &Given<'_>) -> Result<(), Stop> {
     for path in &given.operands {
         let made = if given.has('p') { with_parents(&program.files, path) } else { program.files.mkdir(path) };
         if let Err(error) = made {
-            program.fail(format!("{path}: {}", reason(&error)));
+            program.fail_at(path, &error);
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ extern crate alloc;
 
 use alloc::{format, string::String};
 use libipc::proto::info::FileKind;
-use userland::{Accepts, Given, Program, Stop, paths, reason};
+use userland::{Accepts, Given, Program, Stop, paths};
 
 userland::program!(Accepts::operands(2, usize::MAX), run);
 
@@ -22,7 +22,7 @@ fn run(program: &mut Program, given: &Given<'_>) -> Result<(), Stop> {
         if let Err(error) = program.files.rename(source, &to) {
             // The error is about the source unless that is there.
             let about = if program.files.stat(source).is_ok() { &to } else { *source };
-            program.fail(format!("{about}: {}", reason(&error)));
+            program.fail_at(about, &error);
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ extern crate alloc;
 
 use alloc::format;
 use libipc::proto::{FsError, info::FileKind};
-use userland::{Accepts, Given, Program, Stop, paths, reason};
+use userland::{Accepts, Given, Program, Stop, paths};
 
 userland::program!(Accepts::operands(0, usize::MAX).flags("rRf"), run);
 
@@ -22,7 +22,7 @@ fn run(program: &mut Program, given: &Given<'_>) -> Result<(), Stop> {
         }
         match program.files.stat(path) {
             Err(FsError::NotFound) if force => {}
-            Err(error) => program.fail(format!("{path}: {}", reason(&error))),
+            Err(error) => program.fail_at(path, &error),
             Ok(info) if info.kind != FileKind::Directory => file(program, path, force),
             Ok(_) if given.has('r') || given.has('R') => tree(program, path, force),
             Ok(_) => program.fail(format!("{path}: is a directory")),
@@ -35,7 +35,7 @@ fn file(program: &mut Program, path: &str, force: bool) {
     match program.files.unlink(path) {
         Ok(()) => {}
         Err(FsError::NotFound) if force => {}
-        Err(error) => program.fail(format!("{path}: {}", reason(&error))),
+        Err(error) => program.fail_at(path, &error),
     }
 }
 
@@ -43,7 +43,7 @@ fn file(program: &mut Program, path: &str, force: bool) {
 fn tree(program: &mut Program, path: &str, force: bool) {
     let entries = match program.files.entries(path) {
         Ok(entries) => entries,
-        Err(error) => return program.fail(format!("{path}: {}", reason(&error))),
+        Err(error) => return program.fail_at(path, &error),
     };
     for entry in entries {
         let full = paths::join(path, &entry.name);
@@ -54,6 +54,6 @@ fn tree(program: &mut Program, path: &str, force: bool) {
         }
     }
     if let Err(error) = program.files.rmdir(path) {
-        program.fail(format!("{path}: {}", reason(&error)));
+        program.fail_at(path, &error);
     }
 }

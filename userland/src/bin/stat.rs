@@ -5,7 +5,7 @@
 extern crate alloc;
 
 use alloc::format;
-use userland::{Accepts, Given, Program, Stop, listing, reason};
+use userland::{Accepts, Given, Program, Stop, listing};
 
 userland::program!(Accepts::operands(1, usize::MAX), run);
 
@@ -23,7 +23,7 @@ fn run(program: &mut Program, given: &Given<'_>) -> Result<(), Stop> {
                 listing::mode(&info),
                 listing::date(info.mtime)
             ))?,
-            Err(error) => program.fail(format!("{path}: {}", reason(&error))),
+            Err(error) => program.fail_at(path, &error),
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ extern crate alloc;
 use alloc::{format, string::String, vec, vec::Vec};
 use libipc::Rights;
 use libipc::abi::{TraceKind, TraceRecord};
-use libipc::proto::svc::{CapabilityInfo, ServiceState, SvcError};
+use libipc::proto::svc::{ServiceState, SvcError};
 use userland::files::reason;
 use userland::holdings::{Holder, Holding, Holdings, slot};
 use userland::table::{Align, Table};
@@ -214,29 +214,11 @@ fn holdings(program: &Program) -> Result<(bool, Holdings), Stop> {
             noted = notes;
             let Some(last) = batch.last() else { break };
             from = u64::from(slot(last.handle)) + 1;
-            holdings.held.extend(batch.into_iter().map(|info| held(holder.number, info)));
+            let held = |capability| Holding { process: holder.number, capability };
+            holdings.held.extend(batch.into_iter().map(held));
         }
     }
     Ok((noted, holdings))
-}
-
-fn held(process: u64, info: CapabilityInfo) -> Holding {
-    Holding {
-        process,
-        name: info.name,
-        handle: info.handle,
-        kind: info.kind,
-        object: info.object,
-        rights: info.rights,
-        used: info.used,
-        badge: info.badge,
-        first: info.first,
-        size: info.size,
-        granted: info.granted,
-        parent_process: info.parent_process,
-        parent: info.parent,
-        payer: info.payer,
-    }
 }
 
 fn state(state: ServiceState) -> &'static str {

@@ -4,15 +4,14 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
-use alloc::format;
-use userland::{Accepts, Given, Program, Stop, reason};
+use userland::{Accepts, Given, Program, Stop};
 
 userland::program!(Accepts::operands(1, usize::MAX), run);
 
 fn run(program: &mut Program, given: &Given<'_>) -> Result<(), Stop> {
     for path in &given.operands {
         if let Err(error) = program.files.touch(path) {
-            program.fail(format!("{path}: {}", reason(&error)));
+            program.fail_at(path, &error);
         }
     }
     Ok(())
