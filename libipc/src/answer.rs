@@ -23,8 +23,10 @@ impl Answer {
     }
     /// Takes what has just been encoded into the message page.
     pub(crate) fn capture(message: Message) -> Answer {
-        let caps =
-            core::array::from_fn(|i| if i < message.tag.caps() { page::sent_cap(i) } else { Default::default() });
+        let mut caps = [CapDescriptor::default(); MAX_CAPS];
+        for (index, cap) in caps.iter_mut().enumerate().take(message.tag.caps()) {
+            *cap = page::sent_cap(index);
+        }
         let length = message.tag.payload();
         let payload = if length == 0 { Vec::new() } else { Payload::copy(length).bytes().to_vec() };
         Answer { message, caps, payload }

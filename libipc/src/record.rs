@@ -78,10 +78,12 @@ fn mix(sum: u64, bytes: &[u8]) -> u64 {
     step(sum, bytes.len() as u64)
 }
 
+#[inline]
 fn word(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..at + 8).map_or(0, |b| u64::from_le_bytes(core::array::from_fn(|i| b[i])))
+    bytes.get(at..).and_then(|b| b.first_chunk::<8>()).map_or(0, |b| u64::from_le_bytes(*b))
 }
 
+#[inline]
 fn set_word(bytes: &mut [u8], at: usize, value: u64) {
     bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
 }

@@ -4,12 +4,14 @@
 //! Invariants:
 //! 1. What lies between `HEAP_START` and `next` belongs to the allocator; nobody else maps there.
 //! 2. Growing allocates nothing.
-//! 3. The heap grows only by what the account can pay for when all of it is touched, as far as the account's figures
+//! 3. What is of several pages begins with one, so that the kernel, which copies page by page, finds both sides of a copy
+//!    of it in step.
+//! 4. The heap grows only by what the account can pay for when all of it is touched, as far as the account's figures
 //!    tell. So a program learns of its end of memory by a refused allocation; the rest faults.
 
 use crate::sys;
 use abi::{Handle, PAGE_SIZE, Rights, layout};
-use core::alloc::Layout;
+use core::alloc::{GlobalAlloc, Layout};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use talc::base::{Talc, binning::Binning};
 use talc::{TalcLock, source::Source};
@@ -22,8 +24,51 @@ const MOST: u64 = 256;
 static ACCOUNT: AtomicU64 = AtomicU64::new(0);
 static PROCESS: AtomicU64 = AtomicU64::new(0);
 
+/// From so many bytes on an allocation begins with a page: what is left before it is little against it.
+const PAGED: usize = 4 * PAGE_SIZE as usize;
+
 #[global_allocator]
-static HEAP: TalcLock<Spin, Growing> = TalcLock::new(Growing::NEW);
+static HEAP: Heap = Heap(TalcLock::new(Growing::NEW));
+
+struct Heap(TalcLock<Spin, Growing>);
+
+/// The layout that the allocator is asked for (invariant 3).
+#[inline]
+fn placed(layout: Layout) -> Layout {
+    match layout.size() < PAGED {
+        true => layout,
+        false => layout.align_to(PAGE_SIZE as usize).unwrap_or(layout),
+    }
+}
+
+// SAFETY: what is passed on to the allocator differs from what the caller asked for in a larger alignment alone, and in
+//         the same one for the same layout; of `realloc`, where both sizes are placed alike.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as the caller promises.
+        unsafe { self.0.alloc(placed(layout)) }
+    }
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promises; it was allocated with the same layout.
+        unsafe { self.0.dealloc(place, placed(layout)) }
+    }
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if (layout.size() < PAGED) == (size < PAGED) {
+            // SAFETY: as the caller promises; before and after the alignment is the same.
+            return unsafe { self.0.realloc(place, placed(layout), size) };
+        }
+        // SAFETY: the caller promises that a layout of this size and alignment is in order.
+        let new = unsafe { self.alloc(Layout::from_size_align_unchecked(size, layout.align())) };
+        if !new.is_null() {
+            // SAFETY: both are as long as that, the new one is nobody else's, and the old one is no longer used after.
+            unsafe {
+                new.copy_from_nonoverlapping(place, layout.size().min(size));
+                self.dealloc(place, layout);
+            }
+        }
+        new
+    }
+}
 
 /// Says what pays for the heap, and where it is mapped.
 pub(super) fn set_account(account: Handle, process: Handle) {
@@ -43,7 +88,7 @@ struct Growing {
 impl Growing {
     const NEW: Growing = Growing { next: layout::HEAP_START, step: FIRST, others: None };
 
-    /// Whether the account can pay for `pages` more (invariant 3). Nothing is asked for a small first growth: the price
+    /// Whether the account can pay for `pages` more (invariant 4). Nothing is asked for a small first growth: the price
     /// of that question is felt where programs are short.
     fn is_affordable(&mut self, account: Handle, pages: u64) -> bool {
         let mapped = (self.next - layout::HEAP_START) / PAGE_SIZE;

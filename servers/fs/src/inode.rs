@@ -275,7 +275,10 @@ impl<D: Disk> Fs<'_, D> {
     }
 
     pub(crate) fn open_file(&mut self, file: FileId) -> Result<Inode> {
-        let inode = self.open_any(file)?;
+        let inode = match self.opened(file) {
+            Some(inode) => inode.clone(),
+            None => self.open_any(file)?,
+        };
         match inode.kind() {
             Kind::File if inode.flags & FLAG_EXTENTS != 0 => Ok(inode),
             Kind::File => Err(Error::Unsupported),

@@ -40,8 +40,12 @@ impl<'m> Memory<'m> {
     /// The `N` words from byte `at` on.
     #[inline]
     pub fn words<const N: usize>(&self, at: usize) -> [u64; N] {
-        let (words, _) = self.bytes[at..at + N * 8].as_chunks::<8>();
-        core::array::from_fn(|i| u64::from_le_bytes(words[i]))
+        let (places, _) = self.bytes[at..at + N * 8].as_chunks::<8>();
+        let mut words = [0; N];
+        for (word, place) in words.iter_mut().zip(places) {
+            *word = u64::from_le_bytes(*place);
+        }
+        words
     }
 
     /// The `len` bytes at `at`.

@@ -240,6 +240,7 @@ impl<'m> Region<'m> {
     }
 
     /// The current root.
+    #[inline]
     pub fn root(&self) -> Root {
         self.root
     }
@@ -342,7 +343,7 @@ impl<'m> Region<'m> {
         self.memory.store(area + SEAL_WORDS * 8, fields);
         if let Some((_, words)) = record {
             self.memory.store(area + ROOT_HEAD - RECORD, words);
-            sum = sum.with(&words);
+            sum = sum.with(&words[RECORD_WORDS - 1..]);
         }
         for (at, change) in (area + ROOT_HEAD..).step_by(CHANGE).zip(changes) {
             let words = change.encode();
@@ -436,8 +437,9 @@ impl<'m> Region<'m> {
         }
         let mut sum = WordSum::new(sequence).with(&fields);
         let record = recorded.then(|| self.memory.words::<RECORD_WORDS>(area + ROOT_HEAD - RECORD));
+        // The record's own sum stands for the rest of it.
         if let Some(words) = &record {
-            sum = sum.with(words);
+            sum = sum.with(&words[RECORD_WORDS - 1..]);
         }
         let changes = (0..count).map(|i| self.memory.words::<CHANGE_WORDS>(area + ROOT_HEAD + i * CHANGE));
         let sum = changes.clone().fold(sum, |sum, words| sum.with(&words));

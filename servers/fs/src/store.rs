@@ -448,10 +448,13 @@ impl<'m, D: Disk> Fs<'m, D> {
         if self.at_rest {
             self.mark_clean(false)?;
         }
-        if self.cache.region.root().phase == Phase::Writing {
+        let phase = self.cache.region.root().phase;
+        if phase == Phase::Writing {
             self.cache.sync()?;
         }
-        self.cache.checkpoint()?;
+        if phase != Phase::Idle {
+            self.cache.checkpoint()?;
+        }
         if !self.cache.has_room() {
             self.sync_all()?;
             self.cache.checkpoint()?;
