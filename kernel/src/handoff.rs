@@ -6,6 +6,9 @@
 //! call. A test runs the IPC tests both ways. The words stay where they are: the way out takes them from the sender's
 //! registers, where a redelivery finds them again.
 //!
+//! The functions are generic in whether the trace notes what they do, so that without a trace they pay nothing for it; the
+//! entry code leads to the ones or the others.
+//!
 //! Conditions of both:
 //! 1. No flags, so no deadline either, and no capabilities. Leases are allowed in a call: they stay in the caller's
 //!    message page. A payload is allowed if the kernel was entered the general way, which the entry code cannot tell and
@@ -26,7 +29,7 @@ use crate::mm::Ref;
 use crate::process::Process;
 use crate::queue::Queue;
 use crate::thread::{FORWARDED, NEVER, Thread, Tries, Wait};
-use abi::{Handle, Kind, MAX_LEASES, MAX_PAYLOAD, Rights, Sysno, Tag};
+use abi::{Handle, Kind, MAX_LEASES, MAX_PAYLOAD, Rights, Sysno, Tag, TraceKind};
 
 /// The thread that runs next, out of its system call: what a handoff leaves to the way out of the kernel. It finds 0 in
 /// `rax`, the sender's tag in `rsi` and the sender's words; of a call also the sender's `badge` in `rdi` and `call` in
@@ -69,13 +72,13 @@ impl<M: Machine> Kernel<M> {
 
     #[inline(never)]
     fn hand_padded_call(&mut self, me: Ref<Thread>) -> Option<Resume> {
-        let handover = self.hand_call::<true>()?;
+        let handover = self.hand_call::<true, true>()?;
         Some(self.complete(me, handover))
     }
 
     #[inline(never)]
     fn hand_padded_reply(&mut self, me: Ref<Thread>) -> Option<Resume> {
-        let handover = self.hand_reply::<true>()?;
+        let handover = self.hand_reply::<true, true>()?;
         Some(self.complete(me, handover))
     }
 
@@ -106,7 +109,8 @@ impl<M: Machine> Kernel<M> {
         self.call_leaves_queue(next, receiver, holder, id, priority);
         self.server_waits(me, own);
         let now = self.machine.ticks();
-        self.hand_over(me, receiver, root, now);
+        self.trace_at(now, TraceKind::Deliver, receiver, id, 0);
+        self.hand_over::<true>(me, receiver, root, now);
         Some(self.complete(caller, Handover(receiver)))
     }
 
@@ -126,9 +130,9 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// Serves the running thread's `Call`, which has no flags, if it can. `PAYLOAD`: only one with a payload; else only
-    /// one without.
+    /// one without. `TRACED`: it is noted in the trace, if there is one.
     #[inline(always)]
-    pub fn hand_call<const PAYLOAD: bool>(&mut self) -> Option<Handover> {
+    pub fn hand_call<const PAYLOAD: bool, const TRACED: bool>(&mut self) -> Option<Handover> {
         let now = self.machine.ticks();
         let me = self.current?;
         let caller = &self.threads[me];
@@ -154,13 +158,17 @@ impl<M: Machine> Kernel<M> {
         let caller = &mut self.threads[me];
         (caller.call, caller.badge, caller.tries, caller.holder) = (id, badge, Tries::FIRST, Some(holder));
         caller.wait = Wait::Answer(Some(queue));
-        self.hand_over(me, receiver, root, now);
+        if TRACED {
+            self.trace_at(now, TraceKind::Call, me, id, self.queues[queue].id);
+            self.trace_at(now, TraceKind::Deliver, receiver, id, 0);
+        }
+        self.hand_over::<TRACED>(me, receiver, root, now);
         Some(Handover(receiver))
     }
 
     /// The same of `ReplyRecv`.
     #[inline(always)]
-    pub fn hand_reply<const PAYLOAD: bool>(&mut self) -> Option<Handover> {
+    pub fn hand_reply<const PAYLOAD: bool, const TRACED: bool>(&mut self) -> Option<Handover> {
         let me = self.current?;
         let server = &self.threads[me];
         let tag = server.tag().raw();
@@ -191,7 +199,10 @@ impl<M: Machine> Kernel<M> {
         let target = &mut self.threads[caller];
         (target.holder, target.wait) = (None, Wait::Nothing);
         self.server_waits(me, queue);
-        self.hand_over(me, caller, root, now);
+        if TRACED {
+            self.trace_at(now, TraceKind::Reply, me, token, 0);
+        }
+        self.hand_over::<TRACED>(me, caller, root, now);
         Some(Handover(caller))
     }
 
@@ -252,11 +263,14 @@ impl<M: Machine> Kernel<M> {
 
     /// The processor goes from thread `me` to `thread`, in the address space at `root`, on the slice of the first.
     #[inline(always)]
-    fn hand_over(&mut self, me: Ref<Thread>, thread: Ref<Thread>, root: u64, now: u64) {
+    fn hand_over<const TRACED: bool>(&mut self, me: Ref<Thread>, thread: Ref<Thread>, root: u64, now: u64) {
         self.threads[me].since = now;
         self.threads[me].stop(now);
         self.threads[thread].start(now);
         self.current = Some(thread);
+        if TRACED {
+            self.trace_at(now, TraceKind::Switch, thread, 0, 0);
+        }
         self.machine.enter_space(root);
         self.machine.reset_vectors();
     }

@@ -17,7 +17,7 @@ use crate::queue::{Incoming, Queue};
 use crate::schedule::Next;
 use crate::thread::{FORWARDED, MOST_ATTEMPTS, NEVER, Thread, Tries, Wait};
 use crate::trouble::Trouble;
-use abi::{CallFlags, Delivery, Message, MessageId, SysError, Tag, TraceKind};
+use abi::{CallFlags, Delivery, Message, MessageId, SysError, Tag, TraceKind, TraceRecord};
 
 /// Message ids: 48 bits of sequence, 16 bits of thread number. At a million calls a second they last nine years.
 pub(crate) const NUMBER_BITS: u32 = 16;
@@ -56,7 +56,10 @@ impl<M: Machine> Kernel<M> {
                 return Err(SysError::LimitReached);
             }
         }
-        self.threads[thread].number = self.numbers.give(thread).ok_or(SysError::LimitReached)?;
+        let number = self.numbers.give(thread).ok_or(SysError::LimitReached)?;
+        let process = self.processes[self.threads[thread].process].id;
+        let entry = &mut self.threads[thread];
+        (entry.number, entry.label) = (number, TraceRecord::label(number, process));
         Ok(())
     }
 

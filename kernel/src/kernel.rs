@@ -47,8 +47,7 @@ pub struct Kernel<M> {
     /// Whether that process has I/O ports open.
     pub(crate) ports_open: bool,
     /// Whether nothing stands in the way of a handoff: the reaper has no work, the sweep of patience is armed, no ports
-    /// are open, the kernel does not see every call, and not every call is traced. [`Kernel::arm`] sets it, so it is right
-    /// whenever a thread runs.
+    /// are open, and the kernel does not see every call. [`Kernel::arm`] sets it, so it is right whenever a thread runs.
     pub(crate) handoff_allowed: bool,
     pub(crate) ready: PriorityQueue,
     /// Since the present system call began, a thread became ready or stopped, a priority changed, or the reaper got

@@ -199,11 +199,8 @@ impl<M: Machine> Kernel<M> {
             self.slice.armed = at;
             self.machine.set_timer(Some(at));
         }
-        self.handoff_allowed = self.slice.sweep != NEVER
-            && !self.reaper.has_jobs()
-            && !self.ports_open
-            && !self.sees_every_call()
-            && !self.trace.notes_calls();
+        self.handoff_allowed =
+            self.slice.sweep != NEVER && !self.reaper.has_jobs() && !self.ports_open && !self.sees_every_call();
     }
 
     /// The timer fired, perhaps early.

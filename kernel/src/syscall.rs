@@ -350,14 +350,6 @@ impl<M: Machine> Kernel<M> {
                 self.report_trace(me, &records);
                 self.give(me, counts)
             }
-            Sysno::MachineTraceCalls => {
-                cap(self, Kind::Machine, Rights::CREATE)?;
-                match self.words(me)[0] {
-                    on @ (0 | 1) => self.trace_calls(on == 1),
-                    _ => return Err(SysError::BadArgument.into()),
-                }
-                Ok(Next::Same)
-            }
             Sysno::MachineLog => {
                 cap(self, Kind::Machine, Rights::CREATE)?;
                 self.machine_log(me, self.words(me)[0])

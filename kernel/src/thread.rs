@@ -93,6 +93,8 @@ pub struct Thread {
     pub(crate) ran: u64,
     /// Its process; nowhere in a vacant slot of the pool.
     pub process: Ref<Process>,
+    /// Who it is, as the trace has it: the thread and process of a [`abi::TraceRecord::what`].
+    pub(crate) label: u64,
     /// Its number in the system, part of the ids of its calls.
     pub number: u16,
     /// The priority that it was given.
@@ -139,6 +141,7 @@ impl Object for Thread {
             vectors: VectorState::INITIAL,
             process: Ref::NOWHERE,
             account: None,
+            label: 0,
             number: 0,
             index: 0,
             base: 0,

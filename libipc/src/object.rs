@@ -220,10 +220,6 @@ impl Machine {
     pub fn trace(self, from: u64, into: &mut Vec<TraceRecord>) -> Result<(u64, usize, u64), SysError> {
         sys::machine_trace(self.0, from, into)
     }
-    /// Has every call noted in the trace, at a cost, or only those that are not handed over directly.
-    pub fn trace_calls(self, on: bool) -> Result<(), SysError> {
-        sys::machine_trace_calls(self.0, on)
-    }
     /// Writes to the kernel's log.
     pub fn log(self, text: &str) -> Result<(), SysError> {
         sys::machine_log(self.0, text.as_bytes())

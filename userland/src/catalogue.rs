@@ -29,7 +29,7 @@ pub const PROGRAMS: &[(&str, &str, &str)] = &[
     ("stat", "PATH...", "show what is known about files"),
     (
         "svc",
-        "list | kill NAME | restart NAME [TIMES] | upgrade NAME FILE | log [NAME] | report NAME | trace [--raw] [NAME] | trace-calls on|off | audit | caps [--unused] [NAME]",
+        "list | kill NAME | restart NAME [TIMES] | upgrade NAME FILE | log [NAME] | report NAME | trace [--raw] [NAME] | audit | caps [--unused] [NAME]",
         "look after the servers",
     ),
     ("sync", "", "bring everything written to the disk"),

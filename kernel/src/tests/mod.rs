@@ -274,8 +274,8 @@ impl World {
         let r = self.k.threads[current].context.registers;
         let handover = match r.rax {
             _ if self.way == Way::General => None,
-            number if number == Sysno::Call as u64 => self.k.hand_call::<false>(),
-            number if number == Sysno::ReplyRecv as u64 => self.k.hand_reply::<false>(),
+            number if number == Sysno::Call as u64 => self.k.hand_call::<false, true>(),
+            number if number == Sysno::ReplyRecv as u64 => self.k.hand_reply::<false, true>(),
             _ => None,
         };
         match handover {

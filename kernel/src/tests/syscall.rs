@@ -55,7 +55,7 @@ fn operands(number: Sysno) -> Option<(Kind, Rights, Option<Operand>)> {
         IrqAck => (Kind::Irq, Rights::USE, None),
         PortsOpen => (Kind::Process, Rights::MAP, Some((Kind::IoPorts, Rights::USE))),
         MachineInfo | MachineAudit | MachineTrace => (Kind::Machine, Rights::INSPECT, None),
-        MachineLog | MachineTraceCalls => (Kind::Machine, Rights::CREATE, None),
+        MachineLog => (Kind::Machine, Rights::CREATE, None),
         Exit | ThreadExit | Yield | Clock | Reply | LeaseRead | LeaseWrite | LeaseCopy | Duplicate | Close | Revoke
         | Inspect | CapabilityNext => return None,
     })

@@ -3,11 +3,6 @@
 use super::*;
 use abi::{TraceKind, TraceRecord};
 
-/// Init has every call noted, or only those that are not handed over.
-fn note_calls(w: &mut World, on: u64) {
-    w.make(w.init, sys(Sysno::MachineTraceCalls).on(layout::INIT_MACHINE).words(&[on])).unwrap();
-}
-
 /// All events from number `from` on, as init reads them.
 fn events(w: &mut World, from: u64) -> (Vec<TraceRecord>, u64) {
     let mut records = Vec::new();
@@ -38,7 +33,6 @@ fn a_call_is_seen_from_its_start_through_a_death_of_its_server_to_its_answer() {
     let receive = w.grant(server, queue, Rights::RECEIVE, 0);
     let send = w.grant(client, queue, Rights::SEND, 7);
     let (_, before) = events(&mut w, 0);
-    note_calls(&mut w, 1);
     w.begin(client, sys(Sysno::Call).on(send));
     let id = w.receive(server, receive).id;
     w.make(w.init, sys(Sysno::ProcessReset).on(server.handle)).unwrap();
@@ -66,26 +60,28 @@ fn a_call_is_seen_from_its_start_through_a_death_of_its_server_to_its_answer() {
 }
 
 #[test]
-fn calls_are_handed_over_unnoticed_unless_all_are_noted() {
-    let mut w = World::new();
-    w.way = Way::Handoff;
-    let (queue, server, client) = (w.queue(4), w.actor(60), w.actor(60));
-    let receive = w.grant(server, queue, Rights::RECEIVE, 0);
-    let send = w.grant(client, queue, Rights::SEND, 0);
-    // The first call takes the general path whatever is asked for: nobody is known as the queue's server yet.
-    for (on, noted) in [(0, true), (0, false), (1, true), (0, false)] {
-        note_calls(&mut w, on);
-        if !w.waits(server) {
-            w.begin(server, sys(Sysno::Recv).on(receive));
-        }
+fn a_handoff_notes_what_the_general_path_notes() {
+    let seen = |way| {
+        let mut w = World::new();
+        w.way = way;
+        let (queue, server, client) = (w.queue(4), w.actor(60), w.actor(60));
+        let receive = w.grant(server, queue, Rights::RECEIVE, 0);
+        let send = w.grant(client, queue, Rights::SEND, 0);
         let (_, before) = events(&mut w, 0);
-        w.begin(client, sys(Sysno::Call).on(send));
-        let id = w.received(server).id;
-        w.make_current(sys(Sysno::ReplyRecv).on(receive).token(id));
-        assert!(!w.waits(client));
+        w.begin(server, sys(Sysno::Recv).on(receive));
+        for _ in 0..3 {
+            w.begin(client, sys(Sysno::Call).on(send));
+            let id = w.received(server).id;
+            w.make_current(sys(Sysno::ReplyRecv).on(receive).token(id));
+            assert!(!w.waits(client));
+        }
         let (records, _) = events(&mut w, before);
-        assert_eq!(!way_of(&records, id).is_empty(), noted, "{on}: {records:?}");
-    }
+        records.iter().map(|r| (r.what, r.first, r.second)).collect::<Vec<_>>()
+    };
+    let noted = seen(Way::Handoff);
+    assert_eq!(noted, seen(Way::General));
+    let calls = noted.iter().filter(|(what, ..)| *what & 0xff == TraceKind::Call as u64);
+    assert_eq!(calls.count(), 3);
 }
 
 #[test]
@@ -118,26 +114,23 @@ fn faults_interrupts_and_waits_that_fail_are_noted() {
 fn what_was_overwritten_is_told_by_the_number_of_the_first_event() {
     let mut w = World::new();
     let actor = w.actor(60);
-    for _ in 0..600 {
+    for _ in 0..1200 {
         w.make(actor, sys(Sysno::Yield)).unwrap();
         w.make(w.init, sys(Sysno::Yield)).unwrap();
     }
     let (records, written) = events(&mut w, 0);
-    assert!(written > 1024 && records.len() <= 1024, "{written} {}", records.len());
+    assert!(written > 2048 && records.len() <= 2048, "{written} {}", records.len());
     let future = sys(Sysno::MachineTrace).on(layout::INIT_MACHINE).words(&[u64::MAX]);
     let [start, count, ..] = w.make(w.init, future).unwrap();
     assert_eq!((start, count), (u64::MAX, 0));
 }
 
 #[test]
-fn the_trace_is_read_and_set_with_the_machine_s_rights_only() {
+fn the_trace_is_read_with_the_right_to_inspect_the_machine_only() {
     let mut w = World::new();
     let actor = w.actor(60);
     let look = w.grant(actor, layout::INIT_MACHINE, Rights::INSPECT, 0);
     let make = w.grant(actor, layout::INIT_MACHINE, Rights::CREATE, 0);
     w.make(actor, sys(Sysno::MachineTrace).on(look)).unwrap();
     assert_eq!(w.make(actor, sys(Sysno::MachineTrace).on(make)), Err(SysError::MissingRights));
-    w.make(actor, sys(Sysno::MachineTraceCalls).on(make).words(&[1])).unwrap();
-    assert_eq!(w.make(actor, sys(Sysno::MachineTraceCalls).on(look).words(&[0])), Err(SysError::MissingRights));
-    assert_eq!(w.make(actor, sys(Sysno::MachineTraceCalls).on(make).words(&[2])), Err(SysError::BadArgument));
 }

@@ -233,9 +233,6 @@ system_calls! {
     /// there are and it holds. Needs `INSPECT` on machine `rdi`. Returns `w0` = number of the first (a later one than was
     /// asked for where that has been overwritten), `w1` = how many, `w2` = how many there ever were.
     MachineTrace = 87,
-    /// With `w0` = 1 every call and every reply is noted in the trace from now on, and costs more; with 0, only those that
-    /// are not handed over directly. Needs `CREATE` on machine `rdi`. Errors: `BadArgument`.
-    MachineTraceCalls = 88,
 }
 
 impl Sysno {

@@ -79,7 +79,11 @@ impl TraceRecord {
 
     /// The word that says what happened to whom.
     pub const fn what(kind: TraceKind, thread: u16, process: u64) -> u64 {
-        kind as u64 | (thread as u64) << 8 | process << 24
+        kind as u64 | TraceRecord::label(thread, process)
+    }
+    /// The part of it that says to whom.
+    pub const fn label(thread: u16, process: u64) -> u64 {
+        (thread as u64) << 8 | process << 24
     }
     /// The kind; `None` for one that is not known.
     pub fn kind(&self) -> Option<TraceKind> {

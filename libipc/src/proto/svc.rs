@@ -227,6 +227,4 @@ protocol! {
     /// for and there are. Returns the number of the first (a later one where that has been overwritten), how many they are,
     /// and how many there ever were.
     idempotent fn trace(from: u64, events: &mut [u8]) -> (u64, u64, u64) = 15;
-    /// Has the kernel note every call and reply in its trace, or only those that are not handed over directly.
-    idempotent fn trace_calls(on: bool) = 16;
 }

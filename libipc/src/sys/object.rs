@@ -375,11 +375,6 @@ pub fn machine_trace(machine: Handle, from: u64, into: &mut Vec<TraceRecord>) ->
     Ok((start, count, written))
 }
 
-/// Has every call noted in the trace, or only those that are not handed over directly.
-pub fn machine_trace_calls(machine: Handle, on: bool) -> Result<(), SysError> {
-    run(Sysno::MachineTraceCalls, machine.raw(), 0, [on.into(), 0, 0, 0]).map(|_| ())
-}
-
 /// Any system call with any operands, for tests of the kernel that send it nonsense. Refuses those whose success could
 /// break Rust's view of memory in the caller itself (its own mappings; copies to an address).
 pub fn raw(rax: u64, rdi: u64, rsi: u64, r15: u64, words: [u64; 8]) -> (u64, [u64; 8]) {

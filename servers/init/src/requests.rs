@@ -262,12 +262,6 @@ impl SvcServer for Supervisor {
         now((first, (bytes.len() / TraceRecord::SIZE) as u64, written))
     }
 
-    fn trace_calls(&mut self, cx: &Context, on: bool) -> Result<Reply<()>, SvcError> {
-        require(cx, Allowed::CONTROL)?;
-        self.machine().trace_calls(on)?;
-        now(())
-    }
-
     fn poweroff(&mut self, cx: &Context) -> Result<Reply<()>, SvcError> {
         require(cx, Allowed::POWER)?;
         self.goodbyes.push(Goodbye::PowerOff(cx.defer::<SvcPoweroffOp>()));

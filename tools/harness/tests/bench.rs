@@ -2,13 +2,13 @@
 
 use harness::{
     Result,
-    bench::{Baseline, measure},
+    bench::{Baseline, Setting, measure},
 };
 use std::time::Duration;
 
 #[test]
 fn no_row_costs_more_than_the_baseline_tolerates() -> Result<()> {
-    let rows = measure(&[], 128, Duration::from_secs(120), |_| ())?;
+    let rows = measure(&[], Setting { memory: 128, traced: false, timeout: Duration::from_secs(120) }, |_| ())?;
     let baseline = Baseline::load()?;
     assert_eq!(baseline.unknown(&rows), [""; 0], "add them with `cargo xtask bench --update`");
     assert_eq!(baseline.missing(&rows), [""; 0], "not measured");

@@ -8,7 +8,7 @@ use harness::{Disk, Result, System, system::SCRATCH, trace};
 fn a_copy_over_a_kill_of_the_filesystem_is_one_flow_through_both_incarnations() -> Result<()> {
     let disk = Disk::scratch(SCRATCH)?;
     // The kill point strikes in the midst of it: fs dies with a call that it has worked on and not answered.
-    let traced = System::builder().disk(&disk).word("trace=131072,all").word("kill=fs@before-reply:40");
+    let traced = System::builder().disk(&disk).word("trace=131072").word("kill=fs@before-reply:40");
     let mut system = traced.boot()?;
     let sums = system.run("cp /bin/sh /home/copy; sha256sum /bin/sh /home/copy")?.success()?.text();
     let sums: Vec<&str> = sums.lines().filter_map(|line| line.split_whitespace().next()).collect();
@@ -47,7 +47,7 @@ fn the_trace_is_there_without_being_asked_for_and_is_read_as_text() -> Result<()
     let (death, start) = (position("death, status 137"), position("start, incarnation 2"));
     assert!(death.is_some() && death < start, "{text}");
     assert!(text.lines().all(|line| line.contains(" fs ")), "{text}");
-    system.run("svc trace-calls on; ls /; svc trace-calls off")?.success()?;
+    system.run("ls /")?.success()?;
     let text = system.run("svc trace ls")?.success()?.text();
     assert!(text.contains(" call #"), "{text}");
     system.poweroff()

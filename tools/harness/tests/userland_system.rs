@@ -33,7 +33,7 @@ fn the_system_can_be_looked_at() -> Result<()> {
             (
                 "svc",
                 2,
-                "svc: missing operand\nusage: svc list | kill NAME | restart NAME [TIMES] | upgrade NAME FILE | log [NAME] | report NAME | trace [--raw] [NAME] | trace-calls on|off | audit | caps [--unused] [NAME]\n",
+                "svc: missing operand\nusage: svc list | kill NAME | restart NAME [TIMES] | upgrade NAME FILE | log [NAME] | report NAME | trace [--raw] [NAME] | audit | caps [--unused] [NAME]\n",
             ),
         ],
     )?;

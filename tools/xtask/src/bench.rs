@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use harness::bench::{Baseline, Row, aims, measure};
+use harness::bench::{Baseline, Row, Setting, aims, measure};
 use std::{
     io::{IsTerminal, stderr},
     process::ExitCode,
@@ -24,6 +24,9 @@ pub struct Options {
     /// Write JSON
     #[arg(long)]
     json: bool,
+    /// Measure with the trace on, as the system runs unless told otherwise
+    #[arg(long, conflicts_with_all = ["check", "update"])]
+    traced: bool,
     /// MiB of RAM
     #[arg(long, default_value_t = 128)]
     memory: u32,
@@ -35,13 +38,15 @@ pub struct Options {
 impl Options {
     /// Runs it.
     pub fn run(&self) -> Result<ExitCode> {
+        let timeout = Duration::from_secs(self.timeout);
+        let setting = Setting { memory: self.memory, traced: self.traced, timeout };
         let shown = stderr().is_terminal();
         let progress = |row: &Row| {
             if shown {
                 eprintln!("{:<14}{:>12}", row.name, row.figure.median);
             }
         };
-        let rows = measure(&self.names, self.memory, Duration::from_secs(self.timeout), progress)?;
+        let rows = measure(&self.names, setting, progress)?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&rows)?);
         } else {

@@ -7,7 +7,7 @@ use std::{fs, io::Write, path::PathBuf, process::ExitCode, time::Duration};
 /// Where the guest puts its trace.
 const IN_GUEST: &str = "/tmp/trace.raw";
 
-/// Runs a command in a fresh machine with every call traced, and writes a file that the Perfetto viewer opens
+/// Runs a command in a fresh machine with its calls traced, and writes a file that the Perfetto viewer opens
 /// (https://ui.perfetto.dev): what ran when, and each request's way through the servers as arrows, across restarts.
 #[derive(clap::Args)]
 pub struct Options {
@@ -42,10 +42,10 @@ impl Options {
             None => Disk::scratch(SCRATCH)?,
         };
         let builder = System::builder().disk(&disk).memory(self.memory).patience(Duration::from_secs(self.timeout));
-        let traced = builder.word(format!("trace={},all", self.events));
+        let traced = builder.word(format!("trace={}", self.events));
         let traced = self.word.iter().fold(traced, |builder, word| builder.word(word));
         Images::get()?; // whose builder shows how far it is
-        let line = Line::show("booting a machine, running the command with every call traced");
+        let line = Line::show("booting a machine, running the command with its calls traced");
         let mut system = traced.boot()?;
         let output = system.run(&self.exec)?;
         line.hide();

@@ -68,7 +68,6 @@ pub const OPERATIONS: &[Operation] = &[
     on(Sysno::MachineInfo, Kind::Machine, Rights::INSPECT),
     on(Sysno::MachineAudit, Kind::Machine, Rights::INSPECT),
     on(Sysno::MachineTrace, Kind::Machine, Rights::INSPECT),
-    on(Sysno::MachineTraceCalls, Kind::Machine, Rights::CREATE),
     on(Sysno::MachineLog, Kind::Machine, Rights::CREATE),
 ];
 

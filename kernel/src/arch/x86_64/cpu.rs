@@ -324,9 +324,9 @@ fn control_registers() {
     Dr7::write(Dr7Value::from(Dr7Flags::empty()));
 }
 
-/// From now on the object logic sees every system call, even those that the entry code could serve.
-pub fn see_every_call() {
-    LStar::write(VirtAddr::new(entry::general_entry as *const () as u64));
+/// From now on `syscall` leads to this door.
+pub fn enter_through(door: unsafe extern "C" fn()) {
+    LStar::write(VirtAddr::new(door as *const () as u64));
 }
 
 /// Points `syscall` and GS at the kernel.

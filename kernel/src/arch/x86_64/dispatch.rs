@@ -36,7 +36,9 @@ pub fn run(kernel: Kernel<X86>) -> ! {
         let kernel = (*KERNEL.get()).write(kernel);
         (*CLOCK.get()).write(kernel.clock());
         if kernel.sees_every_call() {
-            super::cpu::see_every_call();
+            super::cpu::enter_through(entry::general_entry);
+        } else if kernel.traces() {
+            super::cpu::enter_through(entry::traced_entry);
         }
         go(kernel.start())
     }
@@ -72,21 +74,21 @@ fn go(resume: Resume) -> ! {
 }
 
 /// A `Call` without flags, whose registers are in the context: the context to leave through if there was a handoff;
-/// else it does not return.
-pub extern "C" fn on_call() -> *const Context {
+/// else it does not return. `TRACED`: handoffs are noted in the trace.
+pub extern "C" fn on_call<const TRACED: bool>() -> *const Context {
     // SAFETY: called by the entry code. The reference is not used any more when `on_syscall` makes its own.
     let kernel = unsafe { the_kernel() };
-    match kernel.hand_call::<false>() {
+    match kernel.hand_call::<false, TRACED>() {
         Some(Handover(to)) => kernel.context_of(to),
         None => on_syscall(),
     }
 }
 
 /// The same of a `ReplyRecv`.
-pub extern "C" fn on_reply_recv() -> *const Context {
+pub extern "C" fn on_reply_recv<const TRACED: bool>() -> *const Context {
     // SAFETY: as in `on_call`.
     let kernel = unsafe { the_kernel() };
-    match kernel.hand_reply::<false>() {
+    match kernel.hand_reply::<false, TRACED>() {
         Some(Handover(to)) => kernel.context_of(to),
         None => on_syscall(),
     }

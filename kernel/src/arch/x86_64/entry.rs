@@ -28,8 +28,10 @@ use super::cpu::{PerCpu, USER_CODE, USER_DATA};
 use super::{dispatch, panic};
 
 unsafe extern "C" {
-    /// Where `syscall` leads: serves `Clock` at once.
+    /// Where `syscall` leads: serves `Clock` at once, and handoffs.
     pub fn syscall_entry();
+    /// The same with handoffs that are noted in the trace.
+    pub fn traced_entry();
     /// Where it leads if every system call must be seen by the object logic.
     pub fn general_entry();
     /// Vector 1.
@@ -114,15 +116,8 @@ global_asm!(
     .endm
 
     // What `syscall` has done: rcx = rip, r11 = rflags, flags masked by FMASK (interrupts off). rsp and GS are still
-    // the user's.
-    .balign 64
-    .global syscall_entry
-    .global general_entry
-syscall_entry:
-    cmp rax, {call}
-    jb enter_below_call
-    // ZF says that it is a `Call`. Where `syscall` leads here, FMASK has cleared it.
-general_entry:
+    // the user's. Flags stay as they are.
+    .macro enter
     swapgs
     mov gs:[{scratch}], rsp
     mov rsp, gs:[{context}]
@@ -132,10 +127,7 @@ general_entry:
     mov [rsp + {rsp_}], rcx
     save_registers
     mov rsp, gs:[{kernel_stack}]
-    je enter_call                       // ZF is still what it was
-    cmp rax, {reply_recv}
-    je enter_reply_recv
-    call {on_syscall}                   // does not return
+    .endm
 
     // Leaves with the message of the context rcx through the context rax, in the kernel by a system call. rdi, rsi, r15
     // and the words in rbx, r12, r13 and r14 are in their registers. rip is canonical: `syscall` has left it.
@@ -154,21 +146,43 @@ general_entry:
     sysretq
     .endm
 
-enter_call:
-    call {on_call}                      // returns where there was a handoff
+    // A door with these functions for calls and replies, which return where there was a handoff; `on_syscall` does not.
+    .macro door on_call, on_reply_recv
+    cmp rax, {call}
+    jb enter_below_call
+    enter
+    je 1f                               // of the comparison
+    cmp rax, {reply_recv}
+    je 2f
+    call {on_syscall}
+1:  call \on_call
     mov rcx, gs:[{context}]
     mov rdi, [rcx + {badge}]
     mov rsi, [rcx + {rsi_}]
     mov r15, [rcx + {call_id}]
     leave_with_message
-
-enter_reply_recv:
-    call {on_reply_recv}                // likewise
+2:  call \on_reply_recv
     mov rcx, gs:[{context}]
     mov rsi, [rcx + {rsi_}]
     mov rdi, [rax + {rdi_}]
     mov r15, [rax + {r15_}]
     leave_with_message
+    .endm
+
+    .balign 64
+    .global syscall_entry
+syscall_entry:
+    door {on_call}, {on_reply_recv}
+
+    .balign 64
+    .global traced_entry
+traced_entry:
+    door {on_traced_call}, {on_traced_reply_recv}
+
+    .global general_entry
+general_entry:
+    enter
+    call {on_syscall}
 
 enter_below_call:
     cmp rax, {clock}
@@ -382,8 +396,10 @@ debug_entry:
     time_to_ns = const offset_of!(Clock, to_ns),
     time_shift = const Clock::SHIFT,
     on_syscall = sym dispatch::on_syscall,
-    on_call = sym dispatch::on_call,
-    on_reply_recv = sym dispatch::on_reply_recv,
+    on_call = sym dispatch::on_call::<false>,
+    on_reply_recv = sym dispatch::on_reply_recv::<false>,
+    on_traced_call = sym dispatch::on_call::<true>,
+    on_traced_reply_recv = sym dispatch::on_reply_recv::<true>,
     on_wake = sym dispatch::on_wake,
     on_interrupt = sym dispatch::on_interrupt,
     on_kernel_fault = sym panic::on_kernel_fault,

@@ -3,7 +3,7 @@
 //! A machine that waits for its disk sleeps meanwhile, and its clock goes on. So QEMU records the run, which makes it
 //! count the instructions that were really executed, and is asked for that count when the prompt is there.
 
-use super::Figure;
+use super::{Figure, NO_TRACE, Setting};
 use crate::{
     Disk, Images,
     machine::{Machine, Streams, find},
@@ -25,14 +25,15 @@ const ROUNDS: usize = 3;
 const COUNT: &str = "instruction count = ";
 
 /// Boots a fresh system, some times.
-pub fn measure(memory: u32, timeout: Duration) -> Result<Figure> {
+pub fn measure(setting: Setting) -> Result<Figure> {
     let images = Images::get()?;
-    let mut counts = (0..ROUNDS).map(|_| once(&images, memory, timeout)).collect::<Result<Vec<u64>>>()?;
+    let mut counts = (0..ROUNDS).map(|_| once(&images, setting)).collect::<Result<Vec<u64>>>()?;
     counts.sort_unstable();
     Ok(Figure { median: counts[ROUNDS / 2], min: counts[0], max: counts[ROUNDS - 1] })
 }
 
-fn once(images: &Images, memory: u32, timeout: Duration) -> Result<u64> {
+fn once(images: &Images, setting: Setting) -> Result<u64> {
+    let Setting { memory, traced, timeout } = setting;
     let disk = Disk::scratch(SCRATCH)?;
     let folder = tempfile::tempdir()?;
     let monitor = folder.path().join("monitor");
@@ -44,7 +45,7 @@ fn once(images: &Images, memory: u32, timeout: Duration) -> Result<u64> {
         gdb: None,
         monitor: None,
         memory,
-        words: Vec::new(),
+        words: (!traced).then(|| NO_TRACE.into()).into_iter().collect(),
         icount: false,
         reboot: false,
         serial: Serial::Pipes,

@@ -24,6 +24,8 @@ pub use baseline::Baseline;
 const DISK: u64 = 128 << 20;
 /// The size of the files that the guest reads from it, see `userland::bench::file`.
 const LARGE: usize = 16 << 20;
+/// The kernel's word for a system without a trace.
+const NO_TRACE: &str = "trace=0";
 
 /// What a row came to, guest instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,23 +50,35 @@ pub struct Row {
     pub figure: Figure,
 }
 
+/// A machine to measure.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// MiB of RAM.
+    pub memory: u32,
+    /// The kernel notes events in its trace.
+    pub traced: bool,
+    /// How long a row may take.
+    pub timeout: Duration,
+}
+
 /// Boots a fresh system and measures the rows of these names, or all; each is passed to `seen` as it comes.
-pub fn measure(names: &[String], memory: u32, timeout: Duration, mut seen: impl FnMut(&Row)) -> Result<Vec<Row>> {
+pub fn measure(names: &[String], setting: Setting, mut seen: impl FnMut(&Row)) -> Result<Vec<Row>> {
     let (host, guest): (Vec<_>, Vec<_>) = names.iter().cloned().partition(|name| aims::HOST.contains(&name.as_str()));
     let mut rows = Vec::new();
     if names.is_empty() || !guest.is_empty() {
-        rows = measure_in_guest(&guest, memory, timeout, &mut seen)?;
+        rows = measure_in_guest(&guest, setting, &mut seen)?;
     }
     if names.is_empty() || !host.is_empty() {
         let text = "power-on to the shell's prompt, with the firmware".into();
-        let row = Row { name: "boot".into(), text, figure: boot::measure(memory, timeout)? };
+        let row = Row { name: "boot".into(), text, figure: boot::measure(setting)? };
         seen(&row);
         rows.push(row);
     }
     Ok(rows)
 }
 
-fn measure_in_guest(names: &[String], memory: u32, timeout: Duration, seen: &mut impl FnMut(&Row)) -> Result<Vec<Row>> {
+fn measure_in_guest(names: &[String], setting: Setting, seen: &mut impl FnMut(&Row)) -> Result<Vec<Row>> {
+    let Setting { memory, traced, timeout } = setting;
     let images = Images::get()?;
     let disk = Disk::scratch(DISK)?;
     let large: Vec<u8> = (0..LARGE as u32).map(|n| (n.wrapping_mul(0x9E37_79B9) >> 24) as u8).collect();
@@ -78,7 +92,7 @@ fn measure_in_guest(names: &[String], memory: u32, timeout: Duration, seen: &mut
         disk: Some(disk.path().to_owned()),
         disk_speed: None,
         memory,
-        words: vec![exec_word(&command)],
+        words: std::iter::once(exec_word(&command)).chain((!traced).then(|| NO_TRACE.into())).collect(),
         icount: true,
         reboot: false,
         serial: Serial::Pipes,
