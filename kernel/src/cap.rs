@@ -80,9 +80,7 @@ const MAX_PAGES: u32 = 1024;
 /// A capability, out of its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cap {
-    /// What it is about.
-    pub object: u32,
-    /// Where it is; there its badge is, too.
+    /// Its slot, which tells the object and the badge.
     pub slot: SlotRef,
     rights: Rights,
     /// The kind of object.
@@ -101,11 +99,6 @@ impl Cap {
     /// What its holder may do.
     pub fn rights(&self) -> Rights {
         self.rights
-    }
-    /// Its object, which is a `T` by the kind that the caller required.
-    #[inline]
-    pub fn of<T>(self) -> Ref<T> {
-        Ref::from_raw(self.object).expect("invariant 1: the object is alive")
     }
 }
 
@@ -182,12 +175,18 @@ impl CapTable {
 pub const THE_MACHINE: u32 = 1;
 
 impl<M: Machine> Kernel<M> {
+    /// The object of a capability.
+    #[inline(always)]
+    pub(crate) fn object<T>(&self, cap: Cap) -> Ref<T> {
+        Ref::from_raw(self.slots[cap.slot].object).expect("invariant 1: the object is alive")
+    }
+
     fn slot_at(&self, table: &CapTable, index: u32) -> Option<SlotRef> {
         table.slot(&self.mm, index)
     }
 
     /// The capability behind `handle` of `process`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lookup(&self, process: Ref<Process>, handle: Handle) -> Result<Cap, SysError> {
         let slot = self.slot_at(&self.processes[process].caps_table, handle.index()).ok_or(SysError::BadHandle)?;
         let entry = &self.slots[slot];
@@ -196,7 +195,7 @@ impl<M: Machine> Kernel<M> {
         }
         let kind = Kind::from_raw(entry.kind.into()).ok_or(SysError::BadHandle)?;
         let rights = Rights::from_bits_truncate(entry.rights);
-        Ok(Cap { object: entry.object, kind, rights, slot })
+        Ok(Cap { kind, rights, slot })
     }
 
     /// The capability behind `handle` of `process`, if it is of this kind and has all of `needed`.
@@ -208,19 +207,21 @@ impl<M: Machine> Kernel<M> {
             return None;
         }
         let rights = Rights::from_bits_retain(entry.rights);
-        rights.contains(needed).then_some(Cap { object: entry.object, slot, rights, kind })
+        rights.contains(needed).then_some(Cap { slot, rights, kind })
     }
 
     /// An empty slot of `process`, still in the list of empty ones.
+    #[inline(always)]
     fn vacant_slot(&mut self, process: Ref<Process>) -> Result<(u32, SlotRef), SysError> {
         if self.processes[process].caps_table.free == 0 {
             self.grow_table(process)?;
         }
-        let table = self.processes[process].caps_table;
-        let slot = self.slot_at(&table, table.free).ok_or(SysError::LimitReached)?;
+        let table = &self.processes[process].caps_table;
+        let slot = self.slot_at(table, table.free).ok_or(SysError::LimitReached)?;
         Ok((table.free, slot))
     }
 
+    #[inline(never)]
     fn grow_table(&mut self, process: Ref<Process>) -> Result<(), SysError> {
         let account = self.processes[process].account_ref();
         let mut table = self.processes[process].caps_table;
@@ -285,6 +286,7 @@ impl<M: Machine> Kernel<M> {
 
     /// Derives a capability from `cap` into the table of `process`: with those of its rights that are in `mask`, and
     /// its badge, or `badge` where that is not 0 and `cap` may mint.
+    #[inline(always)]
     pub(crate) fn derive(
         &mut self,
         cap: Cap,
@@ -302,7 +304,7 @@ impl<M: Machine> Kernel<M> {
             self.slots[cap.slot].mark_used(cap.kind, cap.rights & mask | minted);
         }
         let (index, slot) = self.vacant_slot(process)?;
-        let handle = self.occupy(process, index, slot, cap.kind, cap.object, cap.rights & mask, badge);
+        let handle = self.occupy(process, index, slot, cap.kind, self.slots[cap.slot].object, cap.rights & mask, badge);
         if granted {
             self.keep(process, handle)?;
         }
@@ -329,7 +331,8 @@ impl<M: Machine> Kernel<M> {
         region: Ref<Region>,
     ) -> Result<SlotRef, SysError> {
         let (index, slot) = self.vacant_slot(process)?;
-        self.occupy(process, index, slot, cap.kind, cap.object, Rights::empty(), region.raw().into());
+        let object = self.slots[cap.slot].object;
+        self.occupy(process, index, slot, cap.kind, object, Rights::empty(), region.raw().into());
         self.slots[slot].kind |= MAPPING;
         self.adopt(cap.slot, slot);
         Ok(slot)

@@ -22,11 +22,14 @@ const WORD: &str = "coverage=";
 /// Most uses that the checks of one system call note.
 const MOST_USES: usize = 4;
 
+/// Rights of a capability that a system call needed, and the object that it led to.
+type Use = (Cap, u32, Rights);
+
 /// Whether uses are noted, and those of the present system call.
 #[derive(Default)]
 pub struct Coverage {
     on: bool,
-    noted: Cell<[Option<(Cap, Rights)>; MOST_USES]>,
+    noted: Cell<[Option<Use>; MOST_USES]>,
 }
 
 impl Coverage {
@@ -45,19 +48,11 @@ impl Coverage {
         self.on
     }
 
-    /// Notes that a system call needs `rights` of `cap`.
-    #[inline(always)]
-    pub(crate) fn note(&self, cap: Cap, rights: Rights) {
-        if self.on {
-            self.note_down(cap, rights);
-        }
-    }
-
     #[cold]
-    fn note_down(&self, cap: Cap, rights: Rights) {
+    fn note_down(&self, use_: Use) {
         let mut noted = self.noted.get();
-        if let Some(empty) = noted.iter_mut().find(|use_| use_.is_none()) {
-            *empty = Some((cap, rights));
+        if let Some(empty) = noted.iter_mut().find(|noted| noted.is_none()) {
+            *empty = Some(use_);
         }
         self.noted.set(noted);
     }
@@ -77,8 +72,16 @@ impl<M: Machine> Kernel<M> {
             Some(cap) => cap,
             None => return Err(self.why_not(process, handle, kind, needed)),
         };
-        self.coverage.note(cap, needed);
+        self.note_use(cap, needed);
         Ok(cap)
+    }
+
+    /// Notes that a system call needs `rights` of `cap`.
+    #[inline(always)]
+    pub(crate) fn note_use(&self, cap: Cap, rights: Rights) {
+        if self.coverage.on {
+            self.coverage.note_down((cap, self.slots[cap.slot].object, rights));
+        }
     }
 
     /// Why there is no such capability.
@@ -92,9 +95,9 @@ impl<M: Machine> Kernel<M> {
     /// Writes what was noted into the slots.
     #[cold]
     pub(crate) fn settle_uses(&mut self) {
-        for (cap, rights) in self.coverage.noted.take().into_iter().flatten() {
+        for (cap, object, rights) in self.coverage.noted.take().into_iter().flatten() {
             // Tables are taken apart by the reaper, which does not run within a system call.
-            if self.slots[cap.slot].object == cap.object {
+            if self.slots[cap.slot].object == object {
                 self.slots[cap.slot].mark_used(cap.kind, rights);
             }
         }

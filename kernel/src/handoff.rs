@@ -1,35 +1,36 @@
-//! The handoff: a call whose receiver waits already, the reply of a server that has nothing else to do, and a call that
-//! it passes on, each as one function from the sender's registers to the receiver's.
+//! The handoff: a call whose receiver waits already, the reply of a server that has nothing else to do, a call that it
+//! passes on, a yield, and a signal to somebody more urgent, each as one function from the one thread's registers to the
+//! other's.
 //!
-//! Nothing is special here but the speed: every effect is that of [`Kernel::call`] and [`Kernel::reply_receive`], and
-//! whenever one of the stated conditions does not hold, these functions change nothing and the general path serves the
-//! call. A test runs the IPC tests both ways. The words stay where they are: the way out takes them from the sender's
-//! registers, where a redelivery finds them again.
+//! Nothing is special here but the speed: every effect is that of the general path ([`Kernel::call`],
+//! [`Kernel::reply_receive`] and so on), and whenever one of the stated conditions does not hold, these functions change
+//! nothing and the general path serves the call. A test runs the IPC tests both ways. The words stay where they are: the
+//! way out takes them from the sender's registers, where a redelivery finds them again.
 //!
-//! The functions are generic in whether the trace notes what they do, so that without a trace they pay nothing for it; the
-//! entry code leads to the ones or the others.
+//! The functions for calls and replies are generic in two things. `FULL`: the message may have a payload and capabilities,
+//! and both threads' waits a deadline; without it only words and leases (these stay in the caller's message page) and no
+//! flags, which is what the entry code leads to. `TRACED`: the trace notes what happens, if there is one; the entry code
+//! leads to functions without it where there is none.
 //!
-//! Conditions of both:
-//! 1. No flags, so no deadline either, and no capabilities. Leases are allowed in a call: they stay in the caller's
-//!    message page. A payload is allowed if the kernel was entered the general way, which the entry code cannot tell and
-//!    so the functions for it are generic in that.
-//! 2. The other thread's process may be entered by loading its address space ([`Process::handoff_root`]), and its wait
-//!    has no deadline.
-//! 3. The kernel has no work of its own waiting ([`Kernel::handoff_allowed`]), and the timer is set for the end of the
+//! Conditions of all:
+//! 1. The other thread's process may be entered by loading its address space ([`Process::handoff_root`]).
+//! 2. The kernel has no work of its own waiting ([`Kernel::handoff_allowed`]), and the timer is set for the end of the
 //!    slice if the thread that goes on shares it with a ready one.
-//! 4. The queue's capability is in the first page of its table.
+//! 3. The capability is in the first page of its table.
 //!
-//! Of the call: exactly one thread, the one that received last, waits to receive from the queue ([`Queue::ready`]).
-//! Of the reply: the queue has nothing to receive, nobody else receives from it, its callers wait for this thread, and
-//! no more urgent thread is ready.
+//! Of a call: exactly one thread, the one that received last, waits to receive from the queue ([`Queue::ready`]).
+//! Of a reply: the queue has nothing to receive, nobody else receives from it, its callers wait for this thread, and
+//! no more urgent thread is ready. Of a forward: both, at the one queue and the other.
+//! Of a yield: the next thread of the same priority was not preempted, and nobody is more urgent. Of a signal: a thread
+//! waits for one of these bits that is more urgent than the caller and than everybody ready.
 
 use crate::kernel::Kernel;
-use crate::machine::{Machine, Resume};
-use crate::mm::Ref;
+use crate::machine::{Entered, Machine};
+use crate::mm::{Ref, SlotRef};
 use crate::process::Process;
 use crate::queue::Queue;
-use crate::thread::{FORWARDED, NEVER, Thread, Tries, Wait};
-use abi::{Handle, Kind, MAX_LEASES, MAX_PAYLOAD, Rights, Sysno, Tag, TraceKind};
+use crate::thread::{FOREVER, FORWARDED, NEVER, Thread, Tries, Wait};
+use abi::{CallFlags, Handle, Kind, MAX_LEASES, Rights, Sysno, Tag, TraceKind};
 
 /// The thread that runs next, out of its system call: what a handoff leaves to the way out of the kernel. It finds 0 in
 /// `rax`, the sender's tag in `rsi` and the sender's words; of a call also the sender's `badge` in `rdi` and `call` in
@@ -41,51 +42,111 @@ pub struct Handover(pub Ref<Thread>);
 /// Whether only words and leases belong to the message: no count of payload or capabilities, no bit that is not a
 /// sender's, and no more leases than a message may have.
 #[inline(always)]
-fn is_bare(tag: u64, most_leases: usize) -> bool {
+pub(crate) fn is_bare(tag: u64, most_leases: usize) -> bool {
     const LEASES: u32 = Tag::new(0, 0).with_leases(1).raw().trailing_zeros() - 32;
     // The counts below that of the leases come to stand above it, so only zeroes there leave a small number.
     ((tag >> 32) as u32).rotate_right(LEASES) <= most_leases as u32
 }
 
-/// The same, with a payload.
-#[inline(always)]
-fn is_padded(tag: u64, most_leases: usize) -> bool {
-    let tag = Tag::from_raw(tag);
-    let bytes = tag.payload();
-    (1..=MAX_PAYLOAD).contains(&bytes) && is_bare(tag.with_payload(0).raw(), most_leases)
-}
-
 impl<M: Machine> Kernel<M> {
-    /// What the general path tries first: a `Call` or `ReplyRecv` with a payload, and `ForwardRecv`.
+    /// What comes before the general path: the thread that runs next, whose registers are ready, if that was all.
     #[inline(always)]
-    pub(crate) fn hand_on(&mut self, me: Ref<Thread>, rax: u64) -> Option<Resume> {
+    pub(crate) fn hand_on(&mut self, me: Ref<Thread>) -> Option<Ref<Thread>> {
+        const TIMED: u64 = (CallFlags::DEADLINE.bits() as u64) << 8;
         const CALL: u64 = Sysno::Call as u64;
+        const TIMED_CALL: u64 = CALL | TIMED;
         const REPLY_RECV: u64 = Sysno::ReplyRecv as u64;
-        const FORWARD_RECV: u64 = Sysno::ForwardRecv as u64;
-        match rax {
-            CALL => self.hand_padded_call(me),
-            REPLY_RECV => self.hand_padded_reply(me),
-            FORWARD_RECV => self.hand_forward(me),
+        const TIMED_REPLY_RECV: u64 = REPLY_RECV | TIMED;
+        const POST: u64 = Sysno::Post as u64;
+        const RECV: u64 = Sysno::Recv as u64;
+        const YIELD: u64 = Sysno::Yield as u64;
+        const EVENT_SIGNAL: u64 = Sysno::EventSignal as u64;
+        match self.threads[me].context.registers.rax {
+            CALL => self.hand_full_call::<false>(me),
+            TIMED_CALL => self.hand_full_call::<true>(me),
+            REPLY_RECV => self.hand_full_reply::<false>(me),
+            TIMED_REPLY_RECV => self.hand_full_reply::<true>(me),
+            POST => self.post_at_once(me),
+            RECV => self.receive_at_once(me),
+            YIELD => self.hand_yield(me),
+            EVENT_SIGNAL => self.hand_signal(me),
             _ => None,
         }
     }
 
     #[inline(never)]
-    fn hand_padded_call(&mut self, me: Ref<Thread>) -> Option<Resume> {
-        let handover = self.hand_call::<true, true>()?;
+    fn hand_full_call<const TIMED: bool>(&mut self, me: Ref<Thread>) -> Option<Ref<Thread>> {
+        let deadline = if TIMED { self.deadline(me, CallFlags::DEADLINE).ok()? } else { NEVER };
+        let handover = self.hand_call::<true, true>(deadline)?;
         Some(self.complete(me, handover))
     }
 
     #[inline(never)]
-    fn hand_padded_reply(&mut self, me: Ref<Thread>) -> Option<Resume> {
-        let handover = self.hand_reply::<true, true>()?;
+    fn hand_full_reply<const TIMED: bool>(&mut self, me: Ref<Thread>) -> Option<Ref<Thread>> {
+        let deadline = if TIMED { self.deadline(me, CallFlags::DEADLINE).ok()? } else { NEVER };
+        let handover = self.hand_reply::<true, true>(deadline)?;
         Some(self.complete(me, handover))
     }
 
-    /// The handoff of `ForwardRecv`, with the conditions of the call at the one queue and of the reply at the other; the
-    /// call that is passed on has no body. The effects are those of [`Kernel::forward_receive`].
+    /// `Yield`: see [`Kernel::pause`].
     #[inline(never)]
-    fn hand_forward(&mut self, me: Ref<Thread>) -> Option<Resume> {
+    fn hand_yield(&mut self, me: Ref<Thread>) -> Option<Ref<Thread>> {
+        let priority = self.threads[me].priority;
+        let alike = self.ready.at_or_above(priority) == 1;
+        let next = self.ready.head(priority)?;
+        let target = &self.threads[next];
+        let root = self.processes[target.process].handoff_root;
+        let fine = alike && root != 0 && target.context.entered == Entered::Syscall;
+        if !self.handoff_allowed || !fine || !self.slice.is_timed() {
+            return None;
+        }
+        self.ready.rotate(&mut self.threads, me, next);
+        self.hand_slice(me, next, root);
+        Some(next)
+    }
+
+    /// `EventSignal`: see [`Kernel::set_bits`].
+    #[inline(never)]
+    fn hand_signal(&mut self, me: Ref<Thread>) -> Option<Ref<Thread>> {
+        let caller = &self.threads[me];
+        let (process, handle, bits) = (caller.process, caller.context.registers.rdi, caller.words()[0]);
+        let slot = self.hand_slot(process, handle)?;
+        let event = self.slots[slot].object(Handle::from_raw(handle), Kind::Event, Rights::SIGNAL)?;
+        let entry = &self.events[event];
+        let waiter = entry.waiter?;
+        let target = &self.threads[waiter];
+        let Wait::Signal(_, mask) = target.wait else { return None };
+        let bits = entry.bits | bits;
+        let root = self.processes[target.process].handoff_root;
+        let first = target.priority > caller.priority && self.ready.at_or_above(target.priority) == 0;
+        if !self.handoff_allowed || root == 0 || bits & mask == 0 || !first {
+            return None;
+        }
+        let entry = &mut self.events[event];
+        (entry.bits, entry.waiter) = (bits & !mask, None);
+        self.unblock(waiter);
+        let registers = &mut self.threads[waiter].context.registers;
+        (registers.rax, registers.rdx) = (0, bits & mask);
+        self.ready.push_front(&mut self.threads, me);
+        self.hand_slice(me, waiter, root);
+        Some(waiter)
+    }
+
+    /// The processor goes from thread `me`, which is ready and done with its system call, to `thread` on a slice of its own.
+    #[inline(always)]
+    fn hand_slice(&mut self, me: Ref<Thread>, thread: Ref<Thread>, root: u64) {
+        let now = self.machine.ticks();
+        self.threads[me].context.registers.rax = 0;
+        self.slice.restart(now);
+        self.hand_over::<true>(me, thread, root, now);
+    }
+
+    /// `ForwardRecv`, with the conditions of the call at the one queue and of the reply at the other; the call that is
+    /// passed on has no body. The effects are those of [`Kernel::forward_receive`]. Returns the caller, too, whose message
+    /// it is.
+    #[inline(always)]
+    pub fn hand_forward<const TRACED: bool>(&mut self) -> Option<(Handover, Ref<Thread>)> {
+        let me = self.current?;
         let server = &self.threads[me];
         let (process, r) = (server.process, &server.context.registers);
         let (next, badge) = self.hand_queue(process, r.rdi, Rights::SEND)?;
@@ -102,20 +163,22 @@ impl<M: Machine> Kernel<M> {
             return None;
         }
 
+        let now = self.machine.ticks();
         let client = &mut self.threads[caller];
         (client.badge, client.holder, client.wait) = (badge, Some(holder), Wait::Answer(Some(next)));
         (client.tries.attempts, client.tries.strikes) = (FORWARDED + 1, 0);
         let id = client.call;
         self.call_leaves_queue(next, receiver, holder, id, priority);
-        self.server_waits(me, own);
-        let now = self.machine.ticks();
-        self.trace_at(now, TraceKind::Deliver, receiver, id, 0);
-        self.hand_over::<true>(me, receiver, root, now);
-        Some(self.complete(caller, Handover(receiver)))
+        self.server_waits(me, own, NEVER, now);
+        if TRACED {
+            self.trace_at(now, TraceKind::Deliver, receiver, id, 0);
+        }
+        self.hand_over::<TRACED>(me, receiver, root, now);
+        Some((Handover(receiver), caller))
     }
 
     /// What the entry code does on the way out of a handoff by `sender`, for the general way out.
-    pub(crate) fn complete(&mut self, sender: Ref<Thread>, handover: Handover) -> Resume {
+    pub(crate) fn complete(&mut self, sender: Ref<Thread>, handover: Handover) -> Ref<Thread> {
         let Handover(to) = handover;
         let from = &self.threads[sender];
         let (words, tag, call) = (from.words(), from.tag(), from.is_calling().then_some((from.badge, from.call)));
@@ -126,23 +189,23 @@ impl<M: Machine> Kernel<M> {
         if let Some((badge, id)) = call {
             (registers.rdi, registers.r15) = (badge, id);
         }
-        Resume::Thread(&receiver.context)
+        to
     }
 
-    /// Serves the running thread's `Call`, which has no flags, if it can. `PAYLOAD`: only one with a payload; else only
-    /// one without. `TRACED`: it is noted in the trace, if there is one.
+    /// Serves the running thread's `Call`, if it can; it waits for its answer until `deadline`.
     #[inline(always)]
-    pub fn hand_call<const PAYLOAD: bool, const TRACED: bool>(&mut self) -> Option<Handover> {
+    pub fn hand_call<const FULL: bool, const TRACED: bool>(&mut self, deadline: u64) -> Option<Handover> {
         let now = self.machine.ticks();
         let me = self.current?;
         let caller = &self.threads[me];
-        let tag = caller.tag().raw();
-        let fits = if PAYLOAD { is_padded(tag, MAX_LEASES) } else { is_bare(tag, MAX_LEASES) };
+        let tag = caller.tag();
+        let fits = if FULL { tag.is_sendable() } else { is_bare(tag.raw(), MAX_LEASES) };
         if !self.handoff_allowed || !fits {
             return None;
         }
         let (queue, badge) = self.hand_queue(caller.process, caller.context.registers.rdi, Rights::SEND)?;
-        let receiver = self.queues[queue].ready?;
+        let entry = &self.queues[queue];
+        let receiver = if FULL { entry.lone_receiver()? } else { entry.ready? };
         let target = &self.threads[receiver];
         let holder = target.process;
         let root = self.processes[holder].handoff_root;
@@ -150,29 +213,34 @@ impl<M: Machine> Kernel<M> {
             return None;
         }
 
-        if PAYLOAD {
-            self.transfer(me, receiver, Tag::from_raw(tag));
+        if FULL {
+            self.check_caps(me, tag).ok()?;
+            self.unblock(receiver);
+            self.transfer(me, receiver, tag);
         }
         let id = self.calls.issue(self.threads[me].number);
         self.call_leaves_queue(queue, receiver, holder, id, self.threads[me].priority);
         let caller = &mut self.threads[me];
         (caller.call, caller.badge, caller.tries, caller.holder) = (id, badge, Tries::FIRST, Some(holder));
-        caller.wait = Wait::Answer(Some(queue));
+        (caller.wait, caller.since) = (Wait::Answer(Some(queue)), now);
         if TRACED {
             self.trace_at(now, TraceKind::Call, me, id, self.queues[queue].id);
             self.trace_at(now, TraceKind::Deliver, receiver, id, 0);
         }
         self.hand_over::<TRACED>(me, receiver, root, now);
+        if FULL {
+            self.expect(me, deadline);
+        }
         Some(Handover(receiver))
     }
 
-    /// The same of `ReplyRecv`.
+    /// The same of `ReplyRecv`; it waits for the next message until `deadline`.
     #[inline(always)]
-    pub fn hand_reply<const PAYLOAD: bool, const TRACED: bool>(&mut self) -> Option<Handover> {
+    pub fn hand_reply<const FULL: bool, const TRACED: bool>(&mut self, deadline: u64) -> Option<Handover> {
         let me = self.current?;
         let server = &self.threads[me];
-        let tag = server.tag().raw();
-        let fits = if PAYLOAD { is_padded(tag, 0) } else { is_bare(tag, 0) };
+        let tag = server.tag();
+        let fits = if FULL { tag.is_sendable() && tag.leases() == 0 } else { is_bare(tag.raw(), 0) };
         if !self.handoff_allowed || !fits {
             return None;
         }
@@ -181,7 +249,7 @@ impl<M: Machine> Kernel<M> {
         let caller = self.numbers.get(token as u16)?;
         let target = &self.threads[caller];
         // Who is owed an answer waits for it (thread invariant 3).
-        if target.call != token || target.holder != Some(process) || target.deadline != NEVER {
+        if target.call != token || target.holder != Some(process) || !FULL && target.deadline != NEVER {
             return None;
         }
         let root = self.processes[target.process].handoff_root;
@@ -193,17 +261,32 @@ impl<M: Machine> Kernel<M> {
         }
 
         let now = self.machine.ticks();
-        if PAYLOAD {
-            self.transfer(me, caller, Tag::from_raw(tag));
+        if FULL {
+            self.check_caps(me, tag).ok()?;
+            self.unblock(caller);
+            self.transfer(me, caller, tag);
         }
         let target = &mut self.threads[caller];
         (target.holder, target.wait) = (None, Wait::Nothing);
-        self.server_waits(me, queue);
+        self.server_waits(me, queue, deadline, now);
         if TRACED {
             self.trace_at(now, TraceKind::Reply, me, token, 0);
         }
         self.hand_over::<TRACED>(me, caller, root, now);
+        if FULL {
+            self.expect(me, deadline);
+        }
         Some(Handover(caller))
+    }
+
+    /// The wait that thread `me` has begun ends at `deadline`.
+    #[inline]
+    fn expect(&mut self, me: Ref<Thread>, deadline: u64) {
+        self.threads[me].deadline = deadline;
+        if deadline < FOREVER {
+            self.wheel.add(&mut self.threads, me);
+            self.arm();
+        }
     }
 
     /// The waiting receiver of `queue`, a thread of `holder`, takes call `id` of a caller of this priority.
@@ -228,11 +311,12 @@ impl<M: Machine> Kernel<M> {
 
     /// Thread `me`, which owes one answer less, waits to receive from `queue`, where it is alone.
     #[inline(always)]
-    fn server_waits(&mut self, me: Ref<Thread>, queue: Ref<Queue>) {
+    fn server_waits(&mut self, me: Ref<Thread>, queue: Ref<Queue>, deadline: u64, now: u64) {
         let entry = &mut self.queues[queue];
-        (entry.receiver, entry.last_receiver, entry.ready) = (Some(me), Some(me), Some(me));
+        (entry.receiver, entry.last_receiver) = (Some(me), Some(me));
+        entry.ready = if deadline == NEVER { Some(me) } else { None };
         let server = &mut self.threads[me];
-        server.wait = Wait::Message(queue);
+        (server.wait, server.since) = (Wait::Message(queue), now);
         let held = &mut self.processes[server.process].held;
         *held -= 1;
         if *held == 0 {
@@ -242,11 +326,14 @@ impl<M: Machine> Kernel<M> {
 
     /// The queue behind `handle` of `process`, and the badge, if the capability has `right`.
     #[inline(always)]
-    fn hand_queue(&self, process: Ref<Process>, handle: u64, right: Rights) -> Option<(Ref<Queue>, u64)> {
-        let handle = Handle::from_raw(handle);
-        let slot = self.processes[process].caps_table.near_slot(handle.index())?;
-        let slot = &self.slots[slot];
-        Some((slot.object(handle, Kind::Queue, right)?, slot.badge))
+    pub(crate) fn hand_queue(&self, process: Ref<Process>, handle: u64, right: Rights) -> Option<(Ref<Queue>, u64)> {
+        let slot = &self.slots[self.hand_slot(process, handle)?];
+        Some((slot.object(Handle::from_raw(handle), Kind::Queue, right)?, slot.badge))
+    }
+
+    #[inline(always)]
+    fn hand_slot(&self, process: Ref<Process>, handle: u64) -> Option<SlotRef> {
+        self.processes[process].caps_table.near_slot(Handle::from_raw(handle).index())
     }
 
     /// Whether a thread of this priority may run now: nobody more urgent is ready, and if somebody of the same priority
@@ -261,10 +348,9 @@ impl<M: Machine> Kernel<M> {
             }
     }
 
-    /// The processor goes from thread `me` to `thread`, in the address space at `root`, on the slice of the first.
+    /// The processor goes from thread `me` to `thread`, in the address space at `root`.
     #[inline(always)]
     fn hand_over<const TRACED: bool>(&mut self, me: Ref<Thread>, thread: Ref<Thread>, root: u64, now: u64) {
-        self.threads[me].since = now;
         self.threads[me].stop(now);
         self.threads[thread].start(now);
         self.current = Some(thread);

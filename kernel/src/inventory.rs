@@ -55,10 +55,10 @@ impl<M: Machine> Kernel<M> {
     /// A number that no other object of the kind has while this one lives: where it has one for people, that.
     fn number_of(&self, cap: Cap) -> u64 {
         match cap.kind {
-            Kind::Process => self.processes[cap.of()].id,
-            Kind::Thread => self.threads[cap.of()].number.into(),
-            Kind::Queue => self.queues[cap.of()].id,
-            _ => cap.object.into(),
+            Kind::Process => self.processes[self.object(cap)].id,
+            Kind::Thread => self.threads[self.object(cap)].number.into(),
+            Kind::Queue => self.queues[self.object(cap)].id,
+            _ => self.slots[cap.slot].object.into(),
         }
     }
 
@@ -66,28 +66,28 @@ impl<M: Machine> Kernel<M> {
     fn extent_of(&self, cap: Cap) -> (u64, u64) {
         match cap.kind {
             Kind::Memory => {
-                let memory = &self.memories[cap.of()];
+                let memory = &self.memories[self.object(cap)];
                 (if let Backing::Device(start) = memory.backing { start } else { 0 }, memory.pages)
             }
             Kind::IoPorts => {
-                let range = self.ports[cap.of()].range;
+                let range = self.ports[self.object(cap)].range;
                 (range.first.into(), range.count.into())
             }
-            Kind::Irq => (self.irqs[cap.of()].gsi.map_or(u64::MAX, u64::from), 0),
+            Kind::Irq => (self.irqs[self.object(cap)].gsi.map_or(u64::MAX, u64::from), 0),
             _ => (0, 0),
         }
     }
 
     fn payer_of(&self, cap: Cap) -> Option<Ref<Account>> {
         match cap.kind {
-            Kind::Account => self.accounts[cap.of()].parent,
-            Kind::Process => self.processes[cap.of()].account,
-            Kind::Thread => self.threads[cap.of()].account,
-            Kind::Memory => self.memories[cap.of()].account,
-            Kind::Queue => self.queues[cap.of()].account,
-            Kind::Event => self.events[cap.of()].account,
-            Kind::Irq => self.irqs[cap.of()].account,
-            Kind::IoPorts => self.ports[cap.of()].account,
+            Kind::Account => self.accounts[self.object(cap)].parent,
+            Kind::Process => self.processes[self.object(cap)].account,
+            Kind::Thread => self.threads[self.object(cap)].account,
+            Kind::Memory => self.memories[self.object(cap)].account,
+            Kind::Queue => self.queues[self.object(cap)].account,
+            Kind::Event => self.events[self.object(cap)].account,
+            Kind::Irq => self.irqs[self.object(cap)].account,
+            Kind::IoPorts => self.ports[self.object(cap)].account,
             Kind::Machine => None,
         }
     }

@@ -9,6 +9,7 @@
 use crate::account::Purpose;
 use crate::cap::Cap;
 use crate::event::Event;
+use crate::handoff::is_bare;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::mm::Ref;
@@ -17,7 +18,7 @@ use crate::queue::{Incoming, Queue};
 use crate::schedule::Next;
 use crate::thread::{FORWARDED, MOST_ATTEMPTS, NEVER, Thread, Tries, Wait};
 use crate::trouble::Trouble;
-use abi::{CallFlags, Delivery, Message, MessageId, SysError, Tag, TraceKind, TraceRecord};
+use abi::{CallFlags, Delivery, Message, MessageId, Rights, SysError, Tag, TraceKind, TraceRecord};
 
 /// Message ids: 48 bits of sequence, 16 bits of thread number. At a million calls a second they last nine years.
 pub(crate) const NUMBER_BITS: u32 = 16;
@@ -77,7 +78,7 @@ impl<M: Machine> Kernel<M> {
 
     /// `Call`.
     pub(crate) fn call(&mut self, me: Ref<Thread>, cap: Cap, flags: CallFlags) -> Result<Next, Trouble> {
-        let queue: Ref<Queue> = cap.of();
+        let queue: Ref<Queue> = self.object(cap);
         let tag = self.threads[me].tag();
         if !tag.is_sendable() {
             return Err(SysError::BadArgument.into());
@@ -193,7 +194,7 @@ impl<M: Machine> Kernel<M> {
 
     /// `Post`.
     pub(crate) fn post(&mut self, me: Ref<Thread>, cap: Cap) -> Result<Next, Trouble> {
-        let queue: Ref<Queue> = cap.of();
+        let queue: Ref<Queue> = self.object(cap);
         let message = Message { tag: self.threads[me].tag(), words: self.threads[me].words() };
         if !message.tag.is_sendable() || message.tag.leases() > 0 || message.tag.raw() & Tag::BODY_MASK != 0 {
             return Err(SysError::BadArgument.into());
@@ -211,6 +212,34 @@ impl<M: Machine> Kernel<M> {
         }
     }
 
+    /// `Post` where there is room in the ring and nobody waits to receive; `None`, and nothing is changed, elsewhere.
+    #[inline(never)]
+    pub(crate) fn post_at_once(&mut self, me: Ref<Thread>) -> Option<Ref<Thread>> {
+        let caller = &self.threads[me];
+        let (queue, badge) = self.hand_queue(caller.process, caller.context.registers.rdi, Rights::SEND)?;
+        let message = Message { tag: caller.tag(), words: caller.words() };
+        if !self.handoff_allowed || !is_bare(message.tag.raw(), 0) || self.queues[queue].receiver.is_some() {
+            return None;
+        }
+        self.ring_push(queue, badge, &message).ok()?;
+        self.threads[me].context.registers.rax = 0;
+        Some(me)
+    }
+
+    /// `Recv` where a posted message is next; `None`, and nothing is changed, elsewhere.
+    #[inline(never)]
+    pub(crate) fn receive_at_once(&mut self, me: Ref<Thread>) -> Option<Ref<Thread>> {
+        let caller = &self.threads[me];
+        let (queue, _) = self.hand_queue(caller.process, caller.context.registers.rdi, Rights::RECEIVE)?;
+        if !self.handoff_allowed || caller.priority != caller.base || !self.queues[queue].is_ring_next() {
+            return None;
+        }
+        let (badge, message) = self.ring_pop(queue)?;
+        self.deliver_post(me, badge, message);
+        Some(me)
+    }
+
+    #[inline(always)]
     fn deliver_post(&mut self, receiver: Ref<Thread>, badge: u64, message: Message) {
         let target = &mut self.threads[receiver];
         target.latest = 0;
@@ -328,7 +357,7 @@ impl<M: Machine> Kernel<M> {
 
     /// Passes a call on, without making its receiver ready: that is returned, in no list, if one waited.
     fn pass_on(&mut self, me: Ref<Thread>, token: MessageId, cap: Cap) -> Result<Option<Ref<Thread>>, Trouble> {
-        let queue: Ref<Queue> = cap.of();
+        let queue: Ref<Queue> = self.object(cap);
         let process = self.threads[me].process;
         let caller = self.caller_of(process, token)?;
         let receiver = self.pop_receiver(queue);
@@ -431,10 +460,12 @@ impl<M: Machine> Kernel<M> {
     /// `Yield`, or a sleep.
     pub(crate) fn pause(&mut self, me: Ref<Thread>, flags: CallFlags) -> Result<Next, Trouble> {
         match self.deadline(me, flags) {
-            Ok(NEVER) if self.ready.has(self.threads[me].priority) => {
-                Ok(self.ready.rotate(&mut self.threads, me).map_or(Next::Same, Next::Run))
+            Ok(NEVER) => {
+                let Some(next) = self.ready.head(self.threads[me].priority) else { return Ok(Next::Same) };
+                self.ready.rotate(&mut self.threads, me, next);
+                Ok(Next::Run(next))
             }
-            Ok(NEVER) | Err(_) => Ok(Next::Same),
+            Err(_) => Ok(Next::Same),
             Ok(deadline) => {
                 self.block(me, Wait::Clock, deadline);
                 Ok(Next::Reschedule)

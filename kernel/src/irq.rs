@@ -67,7 +67,7 @@ impl<M: Machine> Kernel<M> {
 
     /// Binds the interrupt behind `cap` to an event, in place of any binding before, and unmasks it.
     pub(crate) fn bind_irq(&mut self, cap: Cap, event: Ref<Event>, bits: u64) {
-        let irq = cap.of();
+        let irq = self.object(cap);
         let entry = &mut self.irqs[irq];
         (entry.event, entry.bits, entry.bound_by) = (Some(event), bits, Some(cap.slot));
         self.unmask(irq);

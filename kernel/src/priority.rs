@@ -43,6 +43,12 @@ impl PriorityQueue {
         self.heads[self.top().checked_sub(1)? as usize]
     }
 
+    /// The first thread of this priority.
+    #[inline(always)]
+    pub fn head(&self, priority: u8) -> Option<Ref<Thread>> {
+        self.heads[(priority % PRIORITIES) as usize]
+    }
+
     /// Adds a thread behind those of its priority.
     pub fn push(&mut self, threads: &mut Pool<Thread>, thread: Ref<Thread>) {
         let priority = threads[thread].priority as usize;
@@ -89,18 +95,24 @@ impl PriorityQueue {
         (threads[thread].next, threads[thread].prev) = (Some(head), Some(tail));
     }
 
-    /// Adds a thread behind those of its priority, of which there are some, and takes the first of these.
-    pub fn rotate(&mut self, threads: &mut Pool<Thread>, thread: Ref<Thread>) -> Option<Ref<Thread>> {
-        let priority = threads[thread].priority as usize;
-        let head = self.heads[priority]?;
-        let (next, prev) = (threads[head].next.take()?, threads[head].prev.take()?);
-        // The newcomer takes the place of the head, which as the ring's end is behind the others.
-        let (next, prev) = if next == head { (thread, thread) } else { (next, prev) };
-        (threads[thread].next, threads[thread].prev) = (Some(next), Some(prev));
-        threads[next].prev = Some(thread);
-        threads[prev].next = Some(thread);
-        self.heads[priority] = Some(next);
-        Some(head)
+    /// Adds a thread behind those of its priority, and takes `head`, which is the first of these.
+    #[inline(always)]
+    pub fn rotate(&mut self, threads: &mut Pool<Thread>, thread: Ref<Thread>, head: Ref<Thread>) {
+        let priority = (threads[thread].priority % PRIORITIES) as usize;
+        let first = &mut threads[head];
+        let (next, prev) = (first.next.take(), first.prev.take());
+        if next == Some(head) {
+            let entry = &mut threads[thread];
+            (entry.next, entry.prev) = (Some(thread), Some(thread));
+            self.heads[priority] = Some(thread);
+        } else if let (Some(next), Some(prev)) = (next, prev) {
+            // The newcomer takes the place of the head, which as the ring's end is behind the others.
+            let entry = &mut threads[thread];
+            (entry.next, entry.prev) = (Some(next), Some(prev));
+            threads[next].prev = Some(thread);
+            threads[prev].next = Some(thread);
+            self.heads[priority] = Some(next);
+        }
     }
 
     /// Takes the first thread of the highest priority.

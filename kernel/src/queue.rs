@@ -19,7 +19,9 @@ use abi::{MAX_ATTEMPTS, Message, SysError, Tag};
 pub const MAX_RING: u64 = 1024;
 /// Words of a posted message: badge, tag, eight words.
 const ENTRY: usize = 10;
-const ENTRIES_PER_PAGE: usize = 512 / ENTRY;
+/// From the one to the next: a power of two, so that no division is needed to find one.
+const STRIDE: usize = ENTRY.next_power_of_two();
+const ENTRIES_PER_PAGE: usize = 512 / STRIDE;
 const RING_PAGES: usize = (MAX_RING as usize).div_ceil(ENTRIES_PER_PAGE);
 
 /// One queue.
@@ -98,11 +100,32 @@ impl Queue {
     }
 }
 
+impl Queue {
+    /// Whether the ring has more than one page.
+    #[inline(always)]
+    fn has_directory(&self) -> bool {
+        self.capacity as usize > ENTRIES_PER_PAGE
+    }
+
+    /// Whether a receiver gets a posted message next.
+    #[inline(always)]
+    pub(crate) fn is_ring_next(&self) -> bool {
+        self.pending.is_none() && self.count > 0 && (self.ring_first || self.callers.is_empty())
+    }
+
+    /// The thread that alone waits to receive, and received last.
+    #[inline(always)]
+    pub(crate) fn lone_receiver(&self) -> Option<Ref<Thread>> {
+        self.receiver.filter(|_| self.receiver == self.last_receiver && self.receiver == self.server)
+    }
+}
+
 #[cfg(test)]
 impl Queue {
     /// Frames that its ring takes.
     pub(crate) fn ring_frames(&self) -> u64 {
-        self.ring.map_or(0, |_| 1 + (self.capacity as usize).div_ceil(ENTRIES_PER_PAGE) as u64)
+        let pages = (self.capacity as usize).div_ceil(ENTRIES_PER_PAGE) as u64;
+        self.ring.map_or(0, |_| pages + u64::from(self.has_directory()))
     }
 }
 
@@ -151,6 +174,10 @@ impl<M: Machine> Kernel<M> {
         if pages == 0 {
             return Ok(());
         }
+        if pages == 1 {
+            self.queues[queue].ring = Some(self.buy(account, FrameKind::Words, Purpose::Other)?);
+            return Ok(());
+        }
         let directory = self.buy(account, FrameKind::Words, Purpose::Other)?;
         self.queues[queue].ring = Some(directory);
         for page in 0..pages {
@@ -164,7 +191,8 @@ impl<M: Machine> Kernel<M> {
     pub(crate) fn free_ring(&mut self, queue: Ref<Queue>) {
         let account = self.queues[queue].account.expect("a queue in use has an account");
         let Some(directory) = self.queues[queue].ring.take() else { return };
-        for page in 0..RING_PAGES {
+        let pages = if self.queues[queue].has_directory() { RING_PAGES } else { 0 };
+        for page in 0..pages {
             match self.mm.word(directory, page) {
                 0 => break,
                 frame => self.sell(account, Frame(frame as u32), Purpose::Other),
@@ -173,26 +201,34 @@ impl<M: Machine> Kernel<M> {
         self.sell(account, directory, Purpose::Other);
     }
 
+    #[inline(always)]
     fn ring_place(&self, queue: Ref<Queue>, n: u16) -> (Frame, usize) {
         let n = n as usize;
-        let directory = self.queues[queue].ring.expect("a ring with capacity has pages");
-        (Frame(self.mm.word(directory, n / ENTRIES_PER_PAGE) as u32), n % ENTRIES_PER_PAGE * ENTRY)
+        let queue = &self.queues[queue];
+        let directory = queue.ring.expect("a ring with capacity has pages");
+        if !queue.has_directory() {
+            return (directory, n * STRIDE);
+        }
+        (Frame(self.mm.word(directory, n / ENTRIES_PER_PAGE) as u32), n % ENTRIES_PER_PAGE * STRIDE)
     }
 
     /// Puts a message into the ring.
+    #[inline(always)]
     pub(crate) fn ring_push(&mut self, queue: Ref<Queue>, badge: u64, message: &Message) -> Result<(), SysError> {
         let Queue { capacity, head, count, .. } = self.queues[queue];
         if count == capacity {
             return Err(SysError::WouldBlock);
         }
-        let (frame, at) = self.ring_place(queue, (head + count) % capacity);
+        let behind = head + count;
+        let (frame, at) = self.ring_place(queue, if behind < capacity { behind } else { behind - capacity });
         let [a, b, c, d, e, f, g, h] = message.words;
         self.mm.set_words(frame, at, [badge, message.tag.raw(), a, b, c, d, e, f, g, h]);
         self.queues[queue].count += 1;
         Ok(())
     }
 
-    fn ring_pop(&mut self, queue: Ref<Queue>) -> Option<(u64, Message)> {
+    #[inline(always)]
+    pub(crate) fn ring_pop(&mut self, queue: Ref<Queue>) -> Option<(u64, Message)> {
         let Queue { capacity, head, count, .. } = self.queues[queue];
         if count == 0 {
             return None;
@@ -200,8 +236,9 @@ impl<M: Machine> Kernel<M> {
         let (frame, at) = self.ring_place(queue, head);
         let [badge, tag, words @ ..]: [u64; ENTRY] = self.mm.words(frame, at);
         let message = Message { tag: Tag::from_raw(tag), words };
-        self.queues[queue].head = (head + 1) % capacity;
+        self.queues[queue].head = if head + 1 < capacity { head + 1 } else { 0 };
         self.queues[queue].count -= 1;
+        self.queues[queue].ring_first = false;
         Some((badge, message))
     }
 
@@ -211,12 +248,10 @@ impl<M: Machine> Kernel<M> {
             self.unpend(event);
             return Some(Incoming::Event(event));
         }
-        let q = &mut self.queues[queue];
-        let ring_turn = q.count > 0 && (q.ring_first || q.callers.is_empty());
-        if ring_turn {
-            q.ring_first = false;
+        if self.queues[queue].is_ring_next() {
             return self.ring_pop(queue).map(|(badge, message)| Incoming::Post(badge, message));
         }
+        let q = &mut self.queues[queue];
         let caller = q.callers.pop(&mut self.threads)?;
         q.ring_first = true;
         Some(Incoming::Call(caller))

@@ -179,7 +179,7 @@ impl<M: Machine> Kernel<M> {
         offset: u64,
         protection: Protection,
     ) -> Result<(), SysError> {
-        let region = self.map(process, range, cap.of(), offset, protection)?;
+        let region = self.map(process, range, self.object(cap), offset, protection)?;
         match self.derive_mapping(cap, process, region) {
             Ok(slot) => {
                 self.regions[region].slot = Some(slot);

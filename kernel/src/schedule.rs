@@ -52,6 +52,12 @@ impl Slice {
         Slice { end: NEVER, length: clock.ticks_of(SLICE), sweep: NEVER, cursor: 0, armed: NEVER }
     }
 
+    /// Another one begins.
+    #[inline(always)]
+    pub(crate) fn restart(&mut self, now: u64) {
+        self.end = now + self.length;
+    }
+
     /// Whether the timer fires at its end or before.
     pub(crate) fn is_timed(&self) -> bool {
         self.armed <= self.end
@@ -153,7 +159,7 @@ impl<M: Machine> Kernel<M> {
 
     /// A thread goes on with a slice of its own.
     fn enter_afresh(&mut self, thread: Ref<Thread>) -> Resume {
-        self.slice.end = self.machine.ticks() + self.slice.length;
+        self.slice.restart(self.machine.ticks());
         self.enter(thread)
     }
 

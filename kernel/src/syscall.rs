@@ -33,8 +33,8 @@ const INITIAL_FLAGS: u64 = 0x202;
 #[inline(always)]
 fn decode(rax: u64) -> Result<(Sysno, CallFlags), SysError> {
     let number = Sysno::try_from(rax & 0xff)?;
-    let flags = u8::try_from(rax >> 8).ok().and_then(CallFlags::from_bits).ok_or(SysError::BadSyscall)?;
-    Ok((number, flags))
+    let flags = CallFlags::from_bits_truncate((rax >> 8) as u8);
+    if rax >> 8 == u64::from(flags.bits()) { Ok((number, flags)) } else { Err(SysError::BadSyscall) }
 }
 
 /// The operands of the system call of thread `me`.
@@ -44,7 +44,7 @@ impl<M: Machine> Kernel<M> {
         Handle::from_raw(self.threads[me].context.registers.rdi)
     }
     /// The object behind the first operand, if it is of this kind and the capability has all of `needed`.
-    #[inline(never)]
+    #[inline(always)]
     fn object_of<T>(&self, me: Ref<Thread>, kind: Kind, needed: Rights) -> Result<Ref<T>, SysError> {
         let handle = self.first(me);
         if let Some(slot) = self.processes[self.threads[me].process].caps_table.near_slot(handle.index())
@@ -60,7 +60,11 @@ impl<M: Machine> Kernel<M> {
     #[cold]
     #[inline(never)]
     fn object_slowly<T>(&self, me: Ref<Thread>, kind: Kind, needed: Rights) -> Result<Ref<T>, SysError> {
-        Ok(self.allow(self.threads[me].process, self.first(me), kind, needed)?.of())
+        Ok(self.object(self.allow(self.threads[me].process, self.first(me), kind, needed)?))
+    }
+    /// The object behind the second operand.
+    fn second_of<T>(&self, me: Ref<Thread>, kind: Kind, needed: Rights) -> Result<Ref<T>, SysError> {
+        Ok(self.object(self.allow(self.threads[me].process, self.second(me), kind, needed)?))
     }
 
     #[inline(always)]
@@ -80,13 +84,19 @@ impl<M: Machine> Kernel<M> {
 type Answer = Result<Next, Trouble>;
 
 impl<M: Machine> Kernel<M> {
-    /// The running thread made a system call; its registers are in its context.
+    /// The running thread made a system call; its registers are in its context: all that comes before the general path.
+    /// The context to leave through if that was all.
+    #[inline(always)]
+    pub fn syscall_at_once(&mut self) -> Option<*const Context> {
+        let next = self.hand_on(self.current?)?;
+        Some(self.context_of(next))
+    }
+
+    /// The same by the general path.
+    #[inline(never)]
     pub fn syscall(&mut self) -> Resume {
         let Some(me) = self.current else { return self.start() };
         let raw = self.threads[me].context.registers.rax;
-        if let Some(resume) = self.hand_on(me, raw) {
-            return resume;
-        }
         self.changed = self.watched;
         if self.changed
             && let Some(next) = self.entered(me, Some(raw))
@@ -94,7 +104,10 @@ impl<M: Machine> Kernel<M> {
             return self.choose(next);
         }
         self.threads[me].context.registers.rax = 0;
-        let answer = decode(raw).map_err(Trouble::from).and_then(|(number, flags)| self.serve(me, number, flags));
+        let answer = match decode(raw) {
+            Ok((number, flags)) => self.serve(me, number, flags),
+            Err(error) => Err(error.into()),
+        };
         if self.coverage.is_on() {
             self.settle_uses();
         }
@@ -146,8 +159,8 @@ impl<M: Machine> Kernel<M> {
             Sysno::Post => self.post(me, cap(self, Kind::Queue, Rights::SEND)?),
             Sysno::Forward => self.forward(me, self.token(me), cap(self, Kind::Queue, Rights::SEND)?),
             Sysno::ForwardRecv => {
-                let queue = second(self, Kind::Queue, Rights::RECEIVE)?;
-                self.forward_receive(me, self.token(me), cap(self, Kind::Queue, Rights::SEND)?, queue.of(), flags)
+                let queue = self.second_of(me, Kind::Queue, Rights::RECEIVE)?;
+                self.forward_receive(me, self.token(me), cap(self, Kind::Queue, Rights::SEND)?, queue, flags)
             }
             Sysno::LeaseRead | Sysno::LeaseWrite => self.lease_copy(me, process, number == Sysno::LeaseRead),
             Sysno::LeaseCopy => self.lease_to_lease(me, process),
@@ -183,8 +196,8 @@ impl<M: Machine> Kernel<M> {
             Sysno::Inspect => {
                 let cap = self.lookup(process, self.first(me))?;
                 let size = match cap.kind {
-                    Kind::Memory => self.memories[cap.of()].pages,
-                    Kind::IoPorts => self.ports[cap.of()].range.count.into(),
+                    Kind::Memory => self.memories[self.object(cap)].pages,
+                    Kind::IoPorts => self.ports[self.object(cap)].range.count.into(),
                     _ => 0,
                 };
                 self.give(me, [cap.kind as u64, cap.rights().bits().into(), self.slots[cap.slot].badge, size])
@@ -198,47 +211,48 @@ impl<M: Machine> Kernel<M> {
             Sysno::AccountCreate => {
                 self.account_create(me, cap(self, Kind::Account, Rights::CREATE)?, self.words(me)[0])
             }
-            Sysno::AccountDestroy => match cap(self, Kind::Account, Rights::DESTROY) {
+            Sysno::AccountDestroy => match self.object_of(me, Kind::Account, Rights::DESTROY) {
                 // Made again after the teardown, the call finds its handle gone: that is its success.
                 Err(SysError::BadHandle) if core::mem::take(&mut self.threads[me].teardown) => Ok(Next::Same),
-                account => self.account_destroy(me, process, account?.of()),
+                account => self.account_destroy(me, process, account?),
             },
             Sysno::AccountStatus => {
-                let account = cap(self, Kind::Account, Rights::INSPECT)?;
-                self.account_status(me, account.of())
+                let account = self.object_of(me, Kind::Account, Rights::INSPECT)?;
+                self.account_status(me, account)
             }
             Sysno::AccountProcess => {
-                let account = cap(self, Kind::Account, Rights::INSPECT)?;
-                self.account_process(me, account.of(), self.words(me)[0])
+                let account = self.object_of(me, Kind::Account, Rights::INSPECT)?;
+                self.account_process(me, account, self.words(me)[0])
             }
             Sysno::AccountThread => {
-                let account = cap(self, Kind::Account, Rights::INSPECT)?;
-                let (status, next) = self.next_thread_below(account.of(), self.words(me)[0]);
+                let account = self.object_of(me, Kind::Account, Rights::INSPECT)?;
+                let (status, next) = self.next_thread_below(account, self.words(me)[0]);
                 if let Some(status) = &status {
                     self.report_thread(me, status);
                 }
                 self.give(me, [next, status.is_some().into()])
             }
             Sysno::AccountCapability => {
-                let account = cap(self, Kind::Account, Rights::INSPECT)?;
-                let (status, next) = self.next_holding(account.of(), self.words(me)[0], self.words(me)[1])?;
+                let account = self.object_of(me, Kind::Account, Rights::INSPECT)?;
+                let (status, next) = self.next_holding(account, self.words(me)[0], self.words(me)[1])?;
                 if let Some(status) = &status {
                     self.report_capability(me, status);
                 }
                 self.give(me, [next, status.is_some().into()])
             }
 
-            Sysno::ProcessCreate => self.process_create(me, cap(self, Kind::Account, Rights::CREATE)?.of()),
+            Sysno::ProcessCreate => self.process_create(me, self.object_of(me, Kind::Account, Rights::CREATE)?),
             Sysno::ProcessLoad => {
                 let memory = second(self, Kind::Memory, Rights::READ)?;
-                let target = cap(self, Kind::Process, Rights::CONTROL)?.of();
+                let target = self.object_of(me, Kind::Process, Rights::CONTROL)?;
                 self.stopped(target, &[ProcessState::Empty])?;
                 self.ensure_space(target)?;
-                let entry = self.load(target, memory.of(), Some(memory), self.words(me)[0], self.words(me)[1])?;
+                let entry =
+                    self.load(target, self.object(memory), Some(memory), self.words(me)[0], self.words(me)[1])?;
                 self.give(me, [entry])
             }
             Sysno::ProcessGrant => {
-                let target = cap(self, Kind::Process, Rights::GRANT)?.of();
+                let target = self.object_of(me, Kind::Process, Rights::GRANT)?;
                 let granted = self.lookup(process, self.second(me))?;
                 self.stopped(target, &[ProcessState::Empty, ProcessState::Running, ProcessState::Faulted])?;
                 let rights = Rights::from_bits_truncate(self.words(me)[0] as u16);
@@ -246,54 +260,54 @@ impl<M: Machine> Kernel<M> {
                 self.give(me, [handle.raw()])
             }
             Sysno::ProcessStatus => {
-                let status = self.status_of(cap(self, Kind::Process, Rights::INSPECT)?.of());
+                let status = self.status_of(self.object_of(me, Kind::Process, Rights::INSPECT)?);
                 self.report_status(me, &status);
                 Ok(Next::Same)
             }
             Sysno::ProcessKill => {
-                let target = cap(self, Kind::Process, Rights::CONTROL)?.of();
+                let target = self.object_of(me, Kind::Process, Rights::CONTROL)?;
                 self.process_kill(me, process, target, self.words(me)[0] as i32 as i64)
             }
-            Sysno::ProcessReset => self.process_reset(me, process, cap(self, Kind::Process, Rights::CONTROL)?.of()),
+            Sysno::ProcessReset => self.process_reset(me, process, self.object_of(me, Kind::Process, Rights::CONTROL)?),
 
             Sysno::ProcessRead => {
-                let target = cap(self, Kind::Process, Rights::CONTROL)?.of();
+                let target = self.object_of(me, Kind::Process, Rights::CONTROL)?;
                 self.process_read(me, process, target)
             }
 
-            Sysno::ThreadCreate => self.thread_create(me, cap(self, Kind::Process, Rights::CONTROL)?.of()),
+            Sysno::ThreadCreate => self.thread_create(me, self.object_of(me, Kind::Process, Rights::CONTROL)?),
             Sysno::ThreadPriority => {
-                self.thread_priority(cap(self, Kind::Thread, Rights::CONTROL)?.of(), self.words(me)[0])
+                self.thread_priority(self.object_of(me, Kind::Thread, Rights::CONTROL)?, self.words(me)[0])
             }
 
-            Sysno::MemoryCreate => self.memory_create(me, process, cap(self, Kind::Account, Rights::CREATE)?.of()),
+            Sysno::MemoryCreate => self.memory_create(me, process, self.object_of(me, Kind::Account, Rights::CREATE)?),
             Sysno::MemoryPhysical => {
                 cap(self, Kind::Machine, Rights::CREATE)?;
-                let account = second(self, Kind::Account, Rights::CREATE)?.of();
+                let account = self.second_of(me, Kind::Account, Rights::CREATE)?;
                 self.memory_physical(me, process, account)
             }
             Sysno::MemoryMap => {
-                let target = cap(self, Kind::Process, Rights::MAP)?.of();
+                let target = self.object_of(me, Kind::Process, Rights::MAP)?;
                 self.memory_map(me, target, second(self, Kind::Memory, Rights::MAP)?)
             }
             Sysno::MemoryUnmap => {
-                let target: Ref<Process> = cap(self, Kind::Process, Rights::MAP)?.of();
+                let target: Ref<Process> = self.object_of(me, Kind::Process, Rights::MAP)?;
                 let range = PageRange::claim(self.words(me)[0], self.words(me)[1])?;
                 let done = self.unmap(target, range, &mut { BUDGET })?;
                 Ok(if done { Next::Same } else { Next::Restart })
             }
             Sysno::MemoryAddress => {
-                let memory = cap(self, Kind::Memory, Rights::DMA)?.of();
+                let memory = self.object_of(me, Kind::Memory, Rights::DMA)?;
                 self.memory_address(me, memory, self.words(me)[0])
             }
 
             Sysno::QueueCreate => {
-                let account = cap(self, Kind::Account, Rights::CREATE)?.of();
+                let account = self.object_of(me, Kind::Account, Rights::CREATE)?;
                 let queue = self.create_queue(account, self.words(me)[0], self.words(me)[1])?;
                 self.give_new(me, process, Kind::Queue, queue.raw())
             }
             Sysno::EventCreate => {
-                let account = cap(self, Kind::Account, Rights::CREATE)?.of();
+                let account = self.object_of(me, Kind::Account, Rights::CREATE)?;
                 let event = self.create(account, Event::new(account))?;
                 self.give_new(me, process, Kind::Event, event.raw())
             }
@@ -304,29 +318,29 @@ impl<M: Machine> Kernel<M> {
             }
             Sysno::EventWait => self.event_wait(me, self.object_of(me, Kind::Event, Rights::WAIT)?, flags),
             Sysno::EventBind => {
-                let queue = second(self, Kind::Queue, Rights::RECEIVE)?;
-                self.bind(cap(self, Kind::Event, Rights::WAIT)?.of(), queue.of(), self.words(me)[0])?;
+                let queue = self.second_of(me, Kind::Queue, Rights::RECEIVE)?;
+                self.bind(self.object_of(me, Kind::Event, Rights::WAIT)?, queue, self.words(me)[0])?;
                 Ok(Next::Same)
             }
 
             Sysno::IrqCreate => {
                 cap(self, Kind::Machine, Rights::CREATE)?;
-                let account = second(self, Kind::Account, Rights::CREATE)?.of();
+                let account = self.second_of(me, Kind::Account, Rights::CREATE)?;
                 self.irq_create(me, process, account)
             }
             Sysno::IrqBind => {
-                let event = second(self, Kind::Event, Rights::SIGNAL)?;
-                self.bind_irq(cap(self, Kind::Irq, Rights::USE)?, event.of(), self.words(me)[0]);
+                let event = self.second_of(me, Kind::Event, Rights::SIGNAL)?;
+                self.bind_irq(cap(self, Kind::Irq, Rights::USE)?, event, self.words(me)[0]);
                 Ok(Next::Same)
             }
             Sysno::IrqAck => {
-                let irq: Ref<Irq> = cap(self, Kind::Irq, Rights::USE)?.of();
+                let irq: Ref<Irq> = self.object_of(me, Kind::Irq, Rights::USE)?;
                 self.unmask(irq);
                 Ok(Next::Same)
             }
             Sysno::PortsCreate => {
                 cap(self, Kind::Machine, Rights::CREATE)?;
-                let account = second(self, Kind::Account, Rights::CREATE)?.of();
+                let account = self.second_of(me, Kind::Account, Rights::CREATE)?;
                 let range = PortRange::claim(self.words(me)[0], self.words(me)[1])?;
                 let ports = self.create(account, IoPorts { range, account: Some(account), caps: 0 })?;
                 self.give_new(me, process, Kind::IoPorts, ports.raw())
@@ -419,7 +433,7 @@ impl<M: Machine> Kernel<M> {
         if pages == 0 {
             return Err(SysError::BadArgument.into());
         }
-        let parent: Ref<Account> = cap.of();
+        let parent: Ref<Account> = self.object(cap);
         let process = self.threads[me].process;
         let depth = self.accounts[parent].depth + 1;
         if depth > MAX_DEPTH {
@@ -491,7 +505,7 @@ impl<M: Machine> Kernel<M> {
         let [bits, ceiling, name0, name1, ..] = self.words(me);
         let event: Option<Ref<Event>> = match self.second(me).is_none() {
             true => None,
-            false => Some(self.allow(creator, self.second(me), Kind::Event, Rights::SIGNAL)?.of()),
+            false => Some(self.second_of(me, Kind::Event, Rights::SIGNAL)?),
         };
         if ceiling >= PRIORITIES as u64 || ceiling as u8 > self.processes[creator].ceiling {
             return Err(SysError::BadArgument.into());
@@ -743,7 +757,7 @@ impl<M: Machine> Kernel<M> {
             return Err(SysError::BadArgument.into());
         }
         let memory = memory.require(Kind::Memory, wanted)?;
-        self.coverage.note(memory, wanted);
+        self.note_use(memory, wanted);
         let range = PageRange::claim(address, pages)?;
         self.stopped(target, &[ProcessState::Empty, ProcessState::Running, ProcessState::Faulted])?;
         self.ensure_space(target)?;
@@ -803,10 +817,10 @@ impl<M: Machine> Kernel<M> {
         if !cap.rights().intersects(Rights::CONTROL | Rights::MAP) {
             return Err(SysError::MissingRights.into());
         }
-        self.coverage.note(cap, cap.rights() & (Rights::CONTROL | Rights::MAP));
+        self.note_use(cap, cap.rights() & (Rights::CONTROL | Rights::MAP));
         self.report_watched(own);
-        let target: Ref<Process> = cap.of();
-        let ports: Ref<IoPorts> = self.allow(own, self.second(me), Kind::IoPorts, Rights::USE)?.of();
+        let target: Ref<Process> = self.object(cap);
+        let ports: Ref<IoPorts> = self.second_of(me, Kind::IoPorts, Rights::USE)?;
         let range = self.ports[ports].range;
         if self.processes[target].ports.contains(&range) {
             return Ok(Next::Same);

@@ -35,14 +35,14 @@ pub enum FrameKind {
     Free = 1,
     /// Contents of a memory object; mapped into programs.
     Content = 2,
-    /// A page table of a process.
-    PageTable = 3,
-    /// Slots of a capability table.
-    CapTable = 4,
-    /// Words of the kernel's own: index pages, rings, directories.
-    Words = 5,
     /// The boot archive: contents that are never freed.
-    Archive = 6,
+    Archive = 3,
+    /// Words of the kernel's own: index pages, rings, directories.
+    Words = 4,
+    /// A page table of a process.
+    PageTable = 5,
+    /// Slots of a capability table.
+    CapTable = 6,
     /// A page table of the object window, in use or set aside: the kernel's own.
     Window = 7,
     /// The table of thread numbers.
@@ -73,8 +73,7 @@ impl FrameKind {
     /// Whether frames of this kind hold plain bytes, whatever their value.
     #[inline]
     fn is_plain(kind: u8) -> bool {
-        const PLAIN: u8 = 1 << FrameKind::Content as u8 | 1 << FrameKind::Words as u8 | 1 << FrameKind::Archive as u8;
-        kind < 8 && PLAIN & 1 << kind != 0
+        (FrameKind::Content as u8..=FrameKind::Words as u8).contains(&kind)
     }
 }
 
@@ -282,7 +281,7 @@ impl Mm {
     #[inline]
     pub fn holds_bytes(&self, frame: Frame) -> bool {
         let kind = self.kind_byte(frame);
-        kind == FrameKind::Content as u8 || kind == FrameKind::Archive as u8
+        (FrameKind::Content as u8..=FrameKind::Archive as u8).contains(&kind)
     }
 
     #[inline(always)]

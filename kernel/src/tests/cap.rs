@@ -155,7 +155,10 @@ fn a_table_grows_to_its_limit_and_every_handle_in_it_is_good() {
     let distinct: std::collections::BTreeSet<u64> = handles.iter().map(|h| h.raw()).collect();
     assert_eq!(distinct.len(), handles.len());
     for handle in handles.iter().step_by(61) {
-        assert_eq!(w.k.lookup(w.init.process, *handle).map(|cap| cap.of::<Queue>()), Ok(w.object(w.init, queue)));
+        assert_eq!(
+            w.k.lookup(w.init.process, *handle).map(|cap| w.k.object::<Queue>(cap)),
+            Ok(w.object(w.init, queue))
+        );
     }
     let totals = w.audit();
     assert_eq!(totals.capabilities, before + 1 + handles.len());
@@ -303,7 +306,7 @@ proptest! {
                 let found = w.k.lookup(actors[node.owner].process, node.handle);
                 prop_assert_eq!(found.is_ok(), node.alive, "{:?}", node);
                 if let Ok(cap) = found {
-                    prop_assert_eq!((cap.of(), cap.rights().bits(), w.k.slots[cap.slot].badge), (object, node.rights & 7, node.badge));
+                    prop_assert_eq!((w.k.object(cap), cap.rights().bits(), w.k.slots[cap.slot].badge), (object, node.rights & 7, node.badge));
                 }
             }
             let orphans = tree.living().iter().filter(|n| tree.0[**n].parent.is_none()).count();

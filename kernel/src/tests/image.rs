@@ -366,7 +366,7 @@ proptest! {
         let account = w.k.processes[name].account_ref();
         w.make(w.init, sys(Sysno::Inspect).on(process)).unwrap();
         let handle = (5..127).map(|n| Handle::new(n, 1)).find(|h| {
-            w.k.lookup(w.init.process, *h).is_ok_and(|c| c.kind == abi::Kind::Account && c.object == account.raw())
+            w.k.lookup(w.init.process, *h).is_ok_and(|c| c.kind == abi::Kind::Account && w.k.object::<crate::account::Account>(c) == account)
         });
         w.make(w.init, sys(Sysno::AccountDestroy).on(handle.unwrap())).unwrap();
         let after = w.audit();

@@ -274,13 +274,19 @@ impl World {
         let r = self.k.threads[current].context.registers;
         let handover = match r.rax {
             _ if self.way == Way::General => None,
-            number if number == Sysno::Call as u64 => self.k.hand_call::<false, true>(),
-            number if number == Sysno::ReplyRecv as u64 => self.k.hand_reply::<false, true>(),
+            number if number == Sysno::Call as u64 => self.k.hand_call::<false, true>(NEVER).map(|to| (to, current)),
+            number if number == Sysno::ReplyRecv as u64 => {
+                self.k.hand_reply::<false, true>(NEVER).map(|to| (to, current))
+            }
+            number if number == Sysno::ForwardRecv as u64 => self.k.hand_forward::<true>(),
             _ => None,
         };
         match handover {
-            Some(handover) => self.deliver(current, handover),
-            None => self.k.syscall(),
+            Some((handover, sender)) => self.deliver(sender, handover),
+            None => match self.k.syscall_at_once() {
+                Some(context) => Resume::Thread(context),
+                None => self.k.syscall(),
+            },
         }
     }
 
@@ -288,7 +294,8 @@ impl World {
     fn deliver(&mut self, sender: Ref<Thread>, handover: Handover) -> Resume {
         let Handover(to) = handover;
         assert_eq!((self.k.current, self.k.threads[to].context.entered), (Some(to), Entered::Syscall));
-        self.k.complete(sender, handover)
+        let next = self.k.complete(sender, handover);
+        Resume::Thread(&self.k.threads[next].context)
     }
 
     /// The running threads yield until `thread` runs; what they had in their registers they find there again.
@@ -426,7 +433,7 @@ impl World {
 
     /// The object behind a handle.
     fn object<T>(&self, actor: Actor, handle: Handle) -> Ref<T> {
-        self.k.lookup(actor.process, handle).expect("a good handle").of()
+        self.k.object(self.k.lookup(actor.process, handle).expect("a good handle"))
     }
 
     fn next_area(&mut self) -> u64 {

@@ -1,6 +1,6 @@
 //! Messages: call, post, receive, reply, forward, leases.
 
-use super::{Frame, message, number, short, wide};
+use super::{Frame, message, number, receive, short, wide};
 use crate::page;
 use abi::{CallFlags, Handle, Message, MessageId, SysError, Sysno, Tag};
 
@@ -78,7 +78,7 @@ pub fn post(queue: Handle, m: Message) -> Result<(), SysError> {
 #[inline(always)]
 pub fn recv(queue: Handle, deadline: Deadline) -> Result<Received, SysError> {
     let rax = with(Sysno::Recv, deadline, CallFlags::empty());
-    received(message(Frame { rax, rdi: queue.raw(), rsi: 0, r15: 0, words: [0; 8] }))
+    received(receive(rax, queue.raw(), 0, 0))
 }
 
 /// Answers call `id`.
@@ -107,7 +107,7 @@ pub fn forward(id: MessageId, queue: Handle) -> Result<(), SysError> {
 #[inline(always)]
 pub fn forward_recv(id: MessageId, to: Handle, queue: Handle, deadline: Deadline) -> Result<Received, SysError> {
     let rax = with(Sysno::ForwardRecv, deadline, CallFlags::empty());
-    received(message(Frame { rax, rdi: to.raw(), rsi: queue.raw(), r15: id.raw(), words: [0; 8] }))
+    received(receive(rax, to.raw(), queue.raw(), id.raw()))
 }
 
 /// Most bytes that one lease operation copies.

@@ -10,9 +10,9 @@ mod object;
 #[allow(unsafe_code)]
 mod trap;
 #[cfg(not(target_os = "none"))]
-use crate::testing::trap::{message, short, wide};
+use crate::testing::trap::{bare, message, receive, short, wide};
 #[cfg(target_os = "none")]
-use trap::{message, short, wide};
+use trap::{bare, message, receive, short, wide};
 
 pub use ipc::*;
 pub use object::*;

@@ -1,6 +1,6 @@
 //! Everything but messages: capabilities, accounts, processes, threads, memory, events, interrupts, the machine.
 
-use super::{Deadline, message, number, short, wide};
+use super::{Deadline, bare, message, number, short, wide};
 use crate::page;
 use abi::{
     AccountStatus, AuditReport, CallFlags, CapabilityStatus, Handle, Kind, MachineInfo, ProcessStatus, Rights,
@@ -51,7 +51,7 @@ pub fn thread_exit() -> ! {
 /// Lets other threads of the same priority run.
 #[inline]
 pub fn yield_now() {
-    let _ = run(Sysno::Yield, 0, 0, [0; 4]);
+    bare(number(Sysno::Yield, CallFlags::empty()));
 }
 
 /// Sleeps until `deadline`, nanoseconds of [`clock`].

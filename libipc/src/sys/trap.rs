@@ -36,6 +36,49 @@ pub(crate) fn message(f: Frame) -> Frame {
     Frame { rax, rdi, rsi, r15, words: [w0, w1, w2, w3, w4, w5, w6, w7] }
 }
 
+/// A call that sends no message and gets one.
+#[inline(always)]
+pub(crate) fn receive(rax: u64, rdi: u64, rsi: u64, r15: u64) -> Frame {
+    let (result, badge, tag, id);
+    let (w0, w1, w2, w3, w4, w5, w6, w7);
+    // SAFETY: as in `message`.
+    unsafe {
+        asm!(
+            "push rbx", "syscall", "mov rcx, rbx", "pop rbx",
+            inlateout("rax") rax => result, inlateout("rdi") rdi => badge, inlateout("rsi") rsi => tag,
+            inlateout("r15") r15 => id,
+            lateout("rdx") w0, lateout("r8") w1, lateout("r9") w2, lateout("r10") w3, lateout("rcx") w4,
+            lateout("r12") w5, lateout("r13") w6, lateout("r14") w7,
+            lateout("r11") _,
+            lateout("xmm0") _, lateout("xmm1") _, lateout("xmm2") _, lateout("xmm3") _, lateout("xmm4") _,
+            lateout("xmm5") _, lateout("xmm6") _, lateout("xmm7") _, lateout("xmm8") _, lateout("xmm9") _,
+            lateout("xmm10") _, lateout("xmm11") _, lateout("xmm12") _, lateout("xmm13") _, lateout("xmm14") _,
+            lateout("xmm15") _,
+            lateout("st(0)") _, lateout("st(1)") _, lateout("st(2)") _, lateout("st(3)") _,
+            lateout("st(4)") _, lateout("st(5)") _, lateout("st(6)") _, lateout("st(7)") _,
+        );
+    }
+    Frame { rax: result, rdi: badge, rsi: tag, r15: id, words: [w0, w1, w2, w3, w4, w5, w6, w7] }
+}
+
+/// A call without operands and results, which leaves all registers as they are but `rax`, `rcx`, `r11` and the vectors.
+#[inline(always)]
+pub(crate) fn bare(rax: u64) {
+    // SAFETY: as in `message`; the kernel gives the other registers back as they were.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") rax => _, lateout("rcx") _, lateout("r11") _,
+            lateout("xmm0") _, lateout("xmm1") _, lateout("xmm2") _, lateout("xmm3") _, lateout("xmm4") _,
+            lateout("xmm5") _, lateout("xmm6") _, lateout("xmm7") _, lateout("xmm8") _, lateout("xmm9") _,
+            lateout("xmm10") _, lateout("xmm11") _, lateout("xmm12") _, lateout("xmm13") _, lateout("xmm14") _,
+            lateout("xmm15") _,
+            lateout("st(0)") _, lateout("st(1)") _, lateout("st(2)") _, lateout("st(3)") _,
+            lateout("st(4)") _, lateout("st(5)") _, lateout("st(6)") _, lateout("st(7)") _,
+        );
+    }
+}
+
 /// A call with operands in `rdi`, `rsi`, `r15` and `w0..w3` and results in `w0..w3`; the other words are not set.
 #[inline(always)]
 pub(crate) fn short(rax: u64, rdi: u64, rsi: u64, r15: u64, w: [u64; 4]) -> (u64, [u64; 4]) {

@@ -63,6 +63,16 @@ pub(crate) fn message(f: Frame) -> Frame {
     }
 }
 
+/// As `sys::trap::receive`.
+pub(crate) fn receive(rax: u64, rdi: u64, rsi: u64, r15: u64) -> Frame {
+    message(Frame { rax, rdi, rsi, r15, words: [0; 8] })
+}
+
+/// As `sys::trap::bare`.
+pub(crate) fn bare(rax: u64) {
+    short(rax, 0, 0, 0, [0; 4]);
+}
+
 /// As `sys::trap::short`.
 pub(crate) fn short(rax: u64, rdi: u64, rsi: u64, r15: u64, w: [u64; 4]) -> (u64, [u64; 4]) {
     wide(rax, rdi, rsi, r15, [w[0], w[1], w[2], w[3], 0, 0, 0, 0])

@@ -41,25 +41,32 @@ pub(super) fn echo(queue: &OwnedHandle, request: Message) -> Outcome<()> {
 /// Calls that are timed together, so that reading the counter does not weigh on what is short.
 const TOGETHER: u64 = 16;
 
-/// A call, and its answer, whose words are those of the next call. The payload is in the message page already.
+impl Bench {
+    /// What one `exchange` costs that gives back the words of its message. Those are the next one's, so that all are seen.
+    fn exchanges(&self, message: Message, mut exchange: impl FnMut(Message) -> Outcome<[u64; 8]>) -> Outcome<Figure> {
+        let mut last = message;
+        let samples = self.rounds(ROUNDS, |_| {
+            for _ in 0..TOGETHER {
+                last.words = exchange(last)?;
+            }
+            Ok(())
+        })?;
+        if last.words == message.words {
+            Ok(samples.each(|cost| cost / TOGETHER).figure())
+        } else {
+            Err("the words did not come back".into())
+        }
+    }
+}
+
+/// A call, and its answer. The payload is in the message page already.
 pub fn call(bench: &Bench, words: u64, payload: usize) -> Outcome<Figure> {
     let queue = bench.queue(0)?;
     let _partner = bench.partner("echo", PRIORITY, &[("queue", &queue, Rights::RECEIVE)])?;
     let mut message = request(ECHO, words);
     message.tag = message.tag.with_payload(payload);
-    let sent = message.words;
     page::write_payload(0, &[0x5a; 1024][..payload]);
-    let samples = bench.rounds(ROUNDS, |_| {
-        for _ in 0..TOGETHER {
-            message.words = sys::call(queue.handle(), message).map_err(during("call"))?.words;
-        }
-        Ok(())
-    })?;
-    if message.words == sent {
-        Ok(samples.each(|cost| cost / TOGETHER).figure())
-    } else {
-        Err("the words did not come back".into())
-    }
+    bench.exchanges(message, |message| Ok(sys::call(queue.handle(), message).map_err(during("call"))?.words))
 }
 
 /// A call that the first server passes on to the second.
@@ -68,17 +75,15 @@ pub fn forward(bench: &Bench) -> Outcome<Figure> {
     let _second = bench.partner("echo", PRIORITY, &[("queue", &second, Rights::RECEIVE)])?;
     let grants = [("queue", &first, Rights::RECEIVE), ("next", &second, Rights::SEND)];
     let _first = bench.partner("forward", PRIORITY, &grants)?;
-    Ok(bench.rounds(ROUNDS, |_| echo(&first, request(ECHO, 8)))?.figure())
+    let call = |message| Ok(sys::call(first.handle(), message).map_err(during("call"))?.words);
+    bench.exchanges(request(ECHO, 8), call)
 }
 
 /// A message into the ring, and out of it.
 pub fn post(bench: &Bench) -> Outcome<Figure> {
     let queue = bench.queue(4)?;
-    let request = request(ECHO, 8);
-    let round = |_| {
-        sys::post(queue.handle(), request).map_err(during("post"))?;
-        let received = sys::recv(queue.handle(), None).map_err(during("receive"))?;
-        if received.message.words == request.words { Ok(()) } else { Err("not what was posted".into()) }
-    };
-    Ok(bench.rounds(ROUNDS, round)?.figure())
+    bench.exchanges(request(ECHO, 8), |message| {
+        sys::post(queue.handle(), message).map_err(during("post"))?;
+        Ok(sys::recv(queue.handle(), None).map_err(during("receive"))?.message.words)
+    })
 }

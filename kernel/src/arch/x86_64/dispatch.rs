@@ -10,6 +10,7 @@ use core::mem::MaybeUninit;
 use kernel::Kernel;
 use kernel::handoff::Handover;
 use kernel::machine::{Clock, Context, Exception, IrqLine, Resume};
+use kernel::thread::NEVER;
 use x86_64::registers::control::Cr2;
 
 use super::cpu::{PerCpu, Shared};
@@ -78,7 +79,7 @@ fn go(resume: Resume) -> ! {
 pub extern "C" fn on_call<const TRACED: bool>() -> *const Context {
     // SAFETY: called by the entry code. The reference is not used any more when `on_syscall` makes its own.
     let kernel = unsafe { the_kernel() };
-    match kernel.hand_call::<false, TRACED>() {
+    match kernel.hand_call::<false, TRACED>(NEVER) {
         Some(Handover(to)) => kernel.context_of(to),
         None => on_syscall(),
     }
@@ -88,8 +89,29 @@ pub extern "C" fn on_call<const TRACED: bool>() -> *const Context {
 pub extern "C" fn on_reply_recv<const TRACED: bool>() -> *const Context {
     // SAFETY: as in `on_call`.
     let kernel = unsafe { the_kernel() };
-    match kernel.hand_reply::<false, TRACED>() {
+    match kernel.hand_reply::<false, TRACED>(NEVER) {
         Some(Handover(to)) => kernel.context_of(to),
+        None => on_syscall(),
+    }
+}
+
+/// The contexts of a handoff of a call that is passed on.
+#[repr(C)]
+pub struct Forwarded {
+    /// The one to leave through.
+    receiver: *const Context,
+    /// The one with the message.
+    sender: *const Context,
+}
+
+/// The same of a `ForwardRecv`.
+pub extern "C" fn on_forward_recv<const TRACED: bool>() -> Forwarded {
+    // SAFETY: as in `on_call`.
+    let kernel = unsafe { the_kernel() };
+    match kernel.hand_forward::<TRACED>() {
+        Some((Handover(to), sender)) => {
+            Forwarded { receiver: kernel.context_of(to), sender: kernel.context_of(sender) }
+        }
         None => on_syscall(),
     }
 }
@@ -97,7 +119,12 @@ pub extern "C" fn on_reply_recv<const TRACED: bool>() -> *const Context {
 /// Any other system call, or one of these that is no handoff; its registers are in the context.
 pub extern "C" fn on_syscall() -> ! {
     // SAFETY: called by the entry code.
-    go(unsafe { the_kernel() }.syscall())
+    let kernel = unsafe { the_kernel() };
+    match kernel.syscall_at_once() {
+        // SAFETY: as in `go`.
+        Some(context) => unsafe { entry::leave(context) },
+        None => go(kernel.syscall()),
+    }
 }
 
 /// The end of a moment in which interrupts were let in and none came.

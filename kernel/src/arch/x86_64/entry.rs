@@ -147,13 +147,15 @@ global_asm!(
     .endm
 
     // A door with these functions for calls and replies, which return where there was a handoff; `on_syscall` does not.
-    .macro door on_call, on_reply_recv
+    .macro door on_call, on_reply_recv, on_forward_recv
     cmp rax, {call}
     jb enter_below_call
     enter
     je 1f                               // of the comparison
     cmp rax, {reply_recv}
     je 2f
+    cmp rax, {forward_recv}
+    je 3f
     call {on_syscall}
 1:  call \on_call
     mov rcx, gs:[{context}]
@@ -167,17 +169,27 @@ global_asm!(
     mov rdi, [rax + {rdi_}]
     mov r15, [rax + {r15_}]
     leave_with_message
+3:  call \on_forward_recv
+    mov rcx, rdx                        // the message is the caller's
+    mov rdi, [rcx + {badge}]
+    mov rsi, [rcx + {rsi_}]
+    mov r15, [rcx + {call_id}]
+    mov rbx, [rcx + {rbx_}]
+    mov r12, [rcx + {r12_}]
+    mov r13, [rcx + {r13_}]
+    mov r14, [rcx + {r14_}]
+    leave_with_message
     .endm
 
     .balign 64
     .global syscall_entry
 syscall_entry:
-    door {on_call}, {on_reply_recv}
+    door {on_call}, {on_reply_recv}, {on_forward_recv}
 
     .balign 64
     .global traced_entry
 traced_entry:
-    door {on_traced_call}, {on_traced_reply_recv}
+    door {on_traced_call}, {on_traced_reply_recv}, {on_traced_forward_recv}
 
     .global general_entry
 general_entry:
@@ -391,6 +403,7 @@ debug_entry:
     clock = const Sysno::Clock as u64,
     call = const Sysno::Call as u64,
     reply_recv = const Sysno::ReplyRecv as u64,
+    forward_recv = const Sysno::ForwardRecv as u64,
     time = sym dispatch::CLOCK,
     time_entry = const offset_of!(Clock, entry),
     time_to_ns = const offset_of!(Clock, to_ns),
@@ -398,8 +411,10 @@ debug_entry:
     on_syscall = sym dispatch::on_syscall,
     on_call = sym dispatch::on_call::<false>,
     on_reply_recv = sym dispatch::on_reply_recv::<false>,
+    on_forward_recv = sym dispatch::on_forward_recv::<false>,
     on_traced_call = sym dispatch::on_call::<true>,
     on_traced_reply_recv = sym dispatch::on_reply_recv::<true>,
+    on_traced_forward_recv = sym dispatch::on_forward_recv::<true>,
     on_wake = sym dispatch::on_wake,
     on_interrupt = sym dispatch::on_interrupt,
     on_kernel_fault = sym panic::on_kernel_fault,
