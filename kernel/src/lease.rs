@@ -75,13 +75,24 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// The frame behind a program's address, made present for the access.
-    #[inline]
+    #[inline(always)]
     fn user_frame(&mut self, process: Ref<Process>, address: u64, write: bool) -> Result<Frame, SysError> {
-        let space = self.processes[process].space.ok_or(SysError::BadAddress)?;
-        let physical = match self.mm.translate(space, address) {
-            Some((physical, writable)) if writable || !write => physical,
-            _ => self.touch(process, address, write, false)?,
-        };
+        if let Some(space) = self.processes[process].space
+            && let Some((physical, writable)) = self.mm.translate(space, address)
+            && (writable || !write)
+            && let Some(frame) = self.mm.content(physical)
+        {
+            return Ok(frame);
+        }
+        self.touched_frame(process, address, write)
+    }
+
+    /// The same where it is not, or not for this access, or cannot be.
+    #[cold]
+    #[inline(never)]
+    fn touched_frame(&mut self, process: Ref<Process>, address: u64, write: bool) -> Result<Frame, SysError> {
+        self.processes[process].space.ok_or(SysError::BadAddress)?;
+        let physical = self.touch(process, address, write, false)?;
         self.mm.content(physical).ok_or(SysError::BadAddress)
     }
 

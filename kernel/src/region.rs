@@ -213,6 +213,14 @@ impl<M: Machine> Kernel<M> {
         range: PageRange,
         budget: &mut u32,
     ) -> Result<bool, SysError> {
+        // Most often it is one region from end to end.
+        let last = self.region_before(process, range.end() - 1);
+        if let Some(region) = last
+            && self.regions[region].start == range.start
+            && self.regions[region].end() == range.end()
+        {
+            return Ok(self.remove_region(region, budget));
+        }
         let cut = |k: &Self, at: u64| {
             k.region_before(process, at).is_some_and(|r| k.regions[r].start < at && k.regions[r].end() > at)
         };
@@ -262,8 +270,8 @@ impl<M: Machine> Kernel<M> {
         if let Some(next) = memory_next {
             self.regions[next].memory_prev = memory_prev;
         }
-        self.processes[process].region_hint = None;
-        self.processes[process].region_count -= 1;
+        let entry = &mut self.processes[process];
+        (entry.region_hint, entry.region_count) = (prev, entry.region_count - 1);
         self.destroy(self.processes[process].account_ref(), region);
         *budget = budget.saturating_sub(1);
         match slot {

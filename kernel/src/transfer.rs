@@ -28,12 +28,9 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn cap_descriptor(&self, thread: Ref<Thread>, n: usize) -> CapDescriptor {
-        let at = CAPS + n * CAP_WORDS;
-        CapDescriptor {
-            handle: Handle::from_raw(self.message_word(thread, at)),
-            rights: self.message_word(thread, at + 1),
-            badge: self.message_word(thread, at + 2),
-        }
+        let page = self.threads[thread].message.expect("a thread in use has a message page");
+        let [handle, rights, badge] = self.mm.words::<CAP_WORDS>(page, CAPS + n * CAP_WORDS);
+        CapDescriptor { handle: Handle::from_raw(handle), rights, badge }
     }
 
     /// Refuses a message whose capabilities the sender does not have.
@@ -59,7 +56,9 @@ impl<M: Machine> Kernel<M> {
         }
         let source = self.threads[from].message.expect("a thread in use has a message page");
         let target = self.threads[to].message.expect("a thread in use has a message page");
-        self.mm.copy(source, 0, target, 0, tag.payload().min(MAX_PAYLOAD));
+        if tag.payload() > 0 {
+            self.mm.copy(source, 0, target, 0, tag.payload().min(MAX_PAYLOAD));
+        }
         let (sender, receiver) = (self.threads[from].process, self.threads[to].process);
         for n in 0..tag.caps().min(MAX_CAPS) {
             let descriptor = self.cap_descriptor(from, n);

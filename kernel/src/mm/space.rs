@@ -64,19 +64,6 @@ impl Mm {
         unsafe { self.table(table).add(index % ENTRIES).read_volatile() }
     }
 
-    /// The first present entry of `table` in `from..to` (at most 512).
-    fn next_present(&self, table: Frame, from: usize, to: usize) -> Option<(usize, u64)> {
-        let entries = self.table(table);
-        for n in from..to.min(ENTRIES) {
-            // SAFETY: as `entry`; the table was checked once for all its entries.
-            let entry = unsafe { entries.add(n).read_volatile() };
-            if entry & Flags::PRESENT.bits() != 0 {
-                return Some((n, entry));
-            }
-        }
-        None
-    }
-
     #[inline]
     fn set_entry(&mut self, table: Frame, index: usize, value: u64) {
         // SAFETY: as `entry`, to write.
@@ -170,19 +157,21 @@ impl Mm {
     pub fn next_mapped(&self, space: Space, address: u64, end: u64) -> Option<u64> {
         let mut at = address;
         'walk: while at < end {
-            let mut table = space.0;
+            let mut table = self.table(space.0);
             for level in [3, 2, 1] {
-                let entry = self.entry(table, index(at, level));
+                // SAFETY: as in `leaf`.
+                let entry = unsafe { table.add(index(at, level)).read_volatile() };
                 if entry & Flags::PRESENT.bits() == 0 {
                     let span = 1u64 << (12 + 9 * level);
                     at = (at / span + 1) * span;
                     continue 'walk;
                 }
-                table = Frame::containing(entry & ADDRESS);
+                table = self.direct.address(entry & ADDRESS) as *mut u64;
             }
             let first = index(at, 0);
             let last = ENTRIES.min(first + (end - at).div_ceil(PAGE_SIZE) as usize);
-            if let Some((n, _)) = self.next_present(table, first, last) {
+            // SAFETY: it is a page table, as in `leaf`.
+            if let Some((n, _)) = unsafe { next_present(table, first, last) } {
                 return Some(at + (n - first) as u64 * PAGE_SIZE);
             }
             at = (at / (PAGE_SIZE * 512) + 1) * PAGE_SIZE * 512;
@@ -198,7 +187,8 @@ impl Mm {
 
     fn free_below(&mut self, table: Frame, level: u32, entries: usize, budget: &mut u32, freed: &mut u32) -> bool {
         let mut next = 0;
-        while let Some((n, entry)) = self.next_present(table, next, entries) {
+        // SAFETY: it is a page table: `table` checks it.
+        while let Some((n, entry)) = unsafe { next_present(self.table(table), next, entries) } {
             next = n + 1;
             if *budget == 0 {
                 return false;
@@ -214,6 +204,21 @@ impl Mm {
         }
         true
     }
+}
+
+/// The first present entry of `table` in `from..to` (at most 512).
+///
+/// # Safety
+/// `table` must be a page table in the direct map.
+unsafe fn next_present(table: *const u64, from: usize, to: usize) -> Option<(usize, u64)> {
+    for n in from..to.min(ENTRIES) {
+        // SAFETY: the caller's promise; the index is below 512. Volatile as in `Mm::entry`.
+        let entry = unsafe { table.add(n).read_volatile() };
+        if entry & Flags::PRESENT.bits() != 0 {
+            return Some((n, entry));
+        }
+    }
+    None
 }
 
 #[cfg(test)]

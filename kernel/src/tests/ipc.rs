@@ -637,7 +637,11 @@ fn visible(w: &World, actors: &[Actor]) -> Vec<String> {
         let r = &t.context.registers;
         // Whoever waits does not see its status register yet.
         let rax = if t.wait == Wait::Nothing { r.rax } else { 0 };
-        format!("{:?} rax {} rdi {} rsi {:x} r15 {} {:?} {}", t.wait, rax, r.rdi, r.rsi, r.r15, t.words(), t.priority)
+        let page = t.message.expect("a message page");
+        let body = (w.k.mm.words::<2>(page, 0), w.k.mm.word(page, offset_of!(MessagePage, received) / 8));
+        let timed = t.deadline != NEVER;
+        let registers = format!("rax {rax} rdi {} rsi {:x} r15 {} {:?}", r.rdi, r.rsi, r.r15, t.words());
+        format!("{:?} {registers} {body:x?} timed {timed} priority {}", t.wait, t.priority)
     };
     actors.iter().map(view).chain([format!("{:?}", w.k.current)]).collect()
 }
@@ -646,19 +650,21 @@ proptest! {
     #![proptest_config(cases(24))]
     #[test]
     fn the_handoff_has_every_effect_of_the_general_path(
-        steps in proptest::collection::vec((0..6usize, 0..7u8, 0..4u64, 10..14u8), 1..60),
+        steps in proptest::collection::vec((0..6usize, 0..13u8, 0..4u64, 0..4u8, 10..14u8), 1..60),
     ) {
         let run = |way: Way| {
             let mut w = World::new();
             let queues = [w.queue(1), w.queue(0)];
+            let event = w.event();
             let actors: Vec<Actor> = (0..6).map(|_| w.actor(60)).collect();
             let mut caps = Vec::new();
             for (n, actor) in actors.iter().enumerate() {
-                caps.push(queues.map(|q| w.grant(*actor, q, Rights::all(), n as u64 + 1)));
+                let event = w.grant(*actor, event, Rights::all(), 0);
+                caps.push((queues.map(|q| w.grant(*actor, q, Rights::all(), n as u64 + 1)), event));
             }
             w.way = way;
             let mut seen = Vec::new();
-            for (who, what, which, priority) in &steps {
+            for (who, what, which, body, priority) in &steps {
                 let actor = actors[*who];
                 for other in actors.iter().chain([&w.init]).copied().collect::<Vec<_>>() {
                     if !w.waits(other) {
@@ -670,17 +676,30 @@ proptest! {
                 }
                 w.switch_to(actor.thread);
                 w.raise(actor, *priority);
-                let queue = caps[*who][(*which % 2) as usize];
+                let (queues, event) = caps[*who];
+                let (queue, other) = (queues[(*which % 2) as usize], queues[(1 - *which % 2) as usize]);
                 let held: Vec<u64> = actors.iter().map(|a| &w.k.threads[a.thread])
                     .filter(|t| t.holder == Some(actor.process)).map(|t| t.call).collect();
                 let token = held.get((*which / 2) as usize).copied().unwrap_or(1);
                 let words = [*which + 10, who.wrapping_mul(7) as u64];
+                // Some messages have a payload, or a capability; some waits end in the far future.
+                w.write_words(actor, 0, &[seen.len() as u64, u64::from(*priority)]);
+                w.write_words(actor, offset_of!(MessagePage, caps), &[queue.raw(), Rights::SEND.bits().into(), 0]);
+                w.write_words(actor, offset_of!(MessagePage, deadline), &[w.k.machine.now + 1_000_000 * SECOND]);
+                let tag = Tag::new(0, 7).with_payload(if *body & 1 != 0 { 16 } else { 0 });
+                let tag = tag.with_caps(usize::from(*body & 2 != 0));
+                let until = if *body == 3 { CallFlags::DEADLINE } else { CallFlags::empty() };
                 w.make_current(match what {
-                    0 | 1 => sys(Sysno::Call).on(queue).words(&words),
-                    2 => sys(Sysno::Recv).on(queue),
-                    3 => sys(Sysno::Reply).token(token).words(&words),
-                    4 | 5 => sys(Sysno::ReplyRecv).on(queue).token(token).words(&words),
-                    _ => sys(Sysno::Post).on(queue).words(&words),
+                    0 | 1 => sys(Sysno::Call).on(queue).tag(tag).words(&words).flags(until),
+                    2 => sys(Sysno::Recv).on(queue).flags(until),
+                    3 => sys(Sysno::Reply).token(token).tag(tag).words(&words),
+                    4 | 5 => sys(Sysno::ReplyRecv).on(queue).token(token).tag(tag).words(&words).flags(until),
+                    6 => sys(Sysno::Post).on(queue).words(&words),
+                    7 | 8 => sys(Sysno::ForwardRecv).on(other).with(queue).token(token).flags(until),
+                    9 => sys(Sysno::Forward).on(other).token(token),
+                    10 => sys(Sysno::EventSignal).on(event).words(&[1 << *which]),
+                    11 => sys(Sysno::EventWait).on(event).words(&[1 << *which]).flags(until),
+                    _ => sys(Sysno::Yield),
                 });
                 seen.push(visible(&w, &actors));
                 w.audit();

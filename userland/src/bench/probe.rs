@@ -1,6 +1,6 @@
 //! A server with as little behind each operation as there can be: what remains is what the library costs.
 
-use alloc::vec;
+use alloc::boxed::Box;
 use libipc::answer::Answer;
 use libipc::record::Record;
 use libipc::{Context, Lease, MessageId, Queue, Reply, Rights, Service, Write, context::now, protocol, protocols};
@@ -25,6 +25,12 @@ protocol! {
     recorded fn add_once(amount: u64) -> u64 = 3;
 }
 
+/// What the row of the lease copies, at page boundaries on both sides.
+#[repr(align(4096))]
+struct Page([u8; LEASED]);
+
+static DATA: Page = Page([0x5a; LEASED]);
+
 /// The server: a sum that lives in a record, and one that does not.
 struct Probe<'m> {
     record: Record<'m, 4>,
@@ -36,9 +42,8 @@ impl ProbeServer for Probe<'_> {
         self.record.recall(id)
     }
     fn copy(&mut self, _: &Context, buffer: Lease<Write>) -> Result<Reply<u64>, ProbeError> {
-        let data = [0x5a; LEASED];
         let start = time::ticks();
-        buffer.write_at(0, &data).map_err(|_| ProbeError::Lease)?;
+        buffer.write_at(0, &DATA.0).map_err(|_| ProbeError::Lease)?;
         now(time::ticks().saturating_sub(start))
     }
     fn add(&mut self, _: &Context, amount: u64) -> Result<Reply<u64>, ProbeError> {
@@ -80,14 +85,14 @@ fn probe(bench: &Bench, round: impl FnMut(ProbeClient, u64) -> Outcome<()>) -> O
 
 /// What the server of a call pays to write into the caller's memory: timed there.
 pub fn lease(bench: &Bench) -> Outcome<Figure> {
-    let mut page = vec![0; LEASED];
+    let mut page = Box::new(Page([0; LEASED]));
     let mut costs = Samples::with_room(2 * ROUNDS);
     probe(bench, |client, _| {
-        let cost = client.copy(&mut page).map_err(during("copy"))?;
+        let cost = client.copy(&mut page.0).map_err(during("copy"))?;
         costs.add(cost.saturating_sub(bench.overhead));
         Ok(())
     })?;
-    if page == [0x5a; LEASED] { Ok(costs.figure()) } else { Err("the copy did not arrive".into()) }
+    if page.0 == DATA.0 { Ok(costs.figure()) } else { Err("the copy did not arrive".into()) }
 }
 
 /// A call through the typed client and the server loop.
