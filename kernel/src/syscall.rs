@@ -162,7 +162,10 @@ impl<M: Machine> Kernel<M> {
                 let queue = self.second_of(me, Kind::Queue, Rights::RECEIVE)?;
                 self.forward_receive(me, self.token(me), cap(self, Kind::Queue, Rights::SEND)?, queue, flags)
             }
-            Sysno::LeaseRead | Sysno::LeaseWrite => self.lease_copy(me, process, number == Sysno::LeaseRead),
+            Sysno::LeaseRead | Sysno::LeaseWrite => {
+                self.lease_copy(me, number == Sysno::LeaseRead)?;
+                Ok(Next::Same)
+            }
             Sysno::LeaseCopy => self.lease_to_lease(me, process),
 
             Sysno::Exit => {
@@ -178,10 +181,8 @@ impl<M: Machine> Kernel<M> {
             }
 
             Sysno::Duplicate => {
-                let cap = self.lookup(process, self.first(me))?;
-                let rights = Rights::from_bits_truncate(self.words(me)[0] as u16);
-                let handle = self.derive(cap, rights, self.words(me)[1], process, false)?;
-                self.give(me, [handle.raw()])
+                self.duplicate(me)?;
+                Ok(Next::Same)
             }
             Sysno::Close => {
                 let cap = self.lookup(process, self.first(me))?;
@@ -390,17 +391,65 @@ impl<M: Machine> Kernel<M> {
         }
     }
 
-    fn lease_copy(&mut self, me: Ref<Thread>, process: Ref<Process>, reads: bool) -> Answer {
+    #[inline(always)]
+    fn duplicate(&mut self, me: Ref<Thread>) -> Result<(), SysError> {
+        let process = self.threads[me].process;
+        let cap = self.lookup(process, self.first(me))?;
+        let rights = Rights::from_bits_truncate(self.words(me)[0] as u16);
+        let handle = self.derive(cap, rights, self.words(me)[1], process, false)?;
+        self.threads[me].context.registers.rdx = handle.raw();
+        Ok(())
+    }
+
+    /// `Duplicate` where nothing looks on; `None` where that is not so, or it is refused.
+    #[inline(never)]
+    pub(crate) fn duplicate_at_once(&mut self, me: Ref<Thread>) -> Option<Ref<Thread>> {
+        if !self.handoff_allowed {
+            return None;
+        }
+        self.duplicate(me).ok()?;
+        self.threads[me].context.registers.rax = 0;
+        Some(me)
+    }
+
+    /// `Close` of a capability that is not its object's last and from which none was derived; `None`, and nothing is
+    /// changed, elsewhere.
+    #[inline(never)]
+    pub(crate) fn close_at_once(&mut self, me: Ref<Thread>) -> Option<Ref<Thread>> {
+        let cap = self.lookup(self.threads[me].process, self.first(me)).ok()?;
+        let slot = &self.slots[cap.slot];
+        if !self.handoff_allowed || cap.kind == Kind::Irq || slot.prev == 0 || slot.child != 0 {
+            return None;
+        }
+        self.vacate(cap.slot);
+        self.threads[me].context.registers.rax = 0;
+        Some(me)
+    }
+
+    /// `LeaseRead` and `LeaseWrite` where nothing looks on; `None` where that is not so, or it is refused: what was copied
+    /// until then is copied again.
+    #[inline(never)]
+    pub(crate) fn lease_copy_at_once(&mut self, me: Ref<Thread>, reads: bool) -> Option<Ref<Thread>> {
+        if !self.handoff_allowed {
+            return None;
+        }
+        self.lease_copy(me, reads).ok()?;
+        self.threads[me].context.registers.rax = 0;
+        Some(me)
+    }
+
+    #[inline(always)]
+    fn lease_copy(&mut self, me: Ref<Thread>, reads: bool) -> Result<(), SysError> {
+        let process = self.threads[me].process;
         let [offset, address, length, ..] = self.words(me);
         if length > MAX_COPY {
-            return Err(SysError::BadArgument.into());
+            return Err(SysError::BadArgument);
         }
         let own = UserRange::claim(process, address, length).ok_or(SysError::BadAddress)?;
         let access = if reads { LeaseAccess::READ } else { LeaseAccess::WRITE };
         let lent = self.lease(process, self.token(me), self.second(me).raw(), offset, length, access)?;
         let (from, to) = if reads { (lent, own) } else { (own, lent) };
-        self.copy_user(from, to).map_err(|e| e.with_lease(reads))?;
-        Ok(Next::Same)
+        self.copy_user(from, to).map_err(|e| e.with_lease(reads))
     }
 
     fn lease_to_lease(&mut self, me: Ref<Thread>, process: Ref<Process>) -> Answer {
