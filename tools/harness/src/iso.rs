@@ -5,7 +5,7 @@
 //! 2. GRUB speaks on the first serial port and on the screen; Tessera on the serial port only.
 //! 3. An image is replaced whole.
 
-use crate::{build::Images, workspace};
+use crate::{build::Images, latency, workspace};
 use anyhow::{Context, Result, bail, ensure};
 use std::{
     fs,
@@ -61,13 +61,14 @@ pub fn make(images: &Images, words: &str, to: &Path) -> Result<()> {
     if !missing.is_empty() {
         bail!("an ISO cannot be made without GRUB and xorriso; on Debian: apt-get install {}", missing.join(" "));
     }
+    let words = if latency::file().is_some() { format!("{words} {}", latency::WORD) } else { words.to_owned() };
     let directory = tempfile::tempdir()?;
     let root = directory.path().join("root");
     fs::create_dir_all(root.join("boot/grub"))?;
     for (file, name) in [(&images.kernel, "kernel"), (&images.archive, "boot.tar")] {
         fs::copy(file, root.join("boot").join(name)).with_context(|| format!("cannot read {}", file.display()))?;
     }
-    fs::write(root.join("boot/grub/grub.cfg"), menu(words)?)?;
+    fs::write(root.join("boot/grub/grub.cfg"), menu(&words)?)?;
     let image = tempfile::Builder::new().prefix(".new-").tempfile_in(to.parent().unwrap_or(Path::new(".")))?;
     let mut mkrescue = Command::new("grub-mkrescue");
     mkrescue.arg("-o").arg(image.path()).args(["--install-modules", MODULES, "--locales=", "--fonts=", "--themes="]);

@@ -54,6 +54,7 @@ pub mod fuzz;
 pub mod gdb;
 pub mod graph;
 pub mod iso;
+pub mod latency;
 pub mod line;
 pub mod machine;
 pub mod monitor;

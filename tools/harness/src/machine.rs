@@ -8,6 +8,7 @@
 
 use crate::{
     frames::{self, Decoder, Event},
+    latency,
     line::Line,
     qemu::Config,
 };
@@ -221,6 +222,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         self.kill();
+        latency::note(&self.log());
     }
 }
 

@@ -1,6 +1,6 @@
 //! QEMU's command line, for every use of it.
 
-use crate::{Images, iso::Firmware};
+use crate::{Images, iso::Firmware, latency};
 use anyhow::{Context, Result, ensure};
 use std::{
     ffi::{OsStr, OsString},
@@ -72,7 +72,11 @@ pub struct Config {
 impl Config {
     /// The command that starts the machine.
     pub fn command(&self) -> Result<Command> {
-        let words = self.words.join(" ");
+        let mut words = self.words.join(" ");
+        let measures = latency::file().is_some();
+        if measures && matches!(self.boot, Boot::Kernel { .. }) {
+            words = format!("{words} {}", latency::WORD);
+        }
         ensure!(
             words.len() < COMMAND_LINE,
             "the command is too long for the kernel's command line by {} bytes; \
@@ -113,7 +117,7 @@ impl Config {
         if !self.reboot {
             command.arg("-no-reboot");
         }
-        if self.icount {
+        if self.icount || measures {
             // With sleep=off the guest's time would leap over every wait for the disk, to the next deadline: all that
             // have one would give up at once. Counts of instructions are the same either way.
             command.args(["-accel", "tcg", "-icount", "shift=0,sleep=on"]);

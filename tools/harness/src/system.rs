@@ -4,6 +4,7 @@ use crate::{
     build::Images,
     disk::Disk,
     iso::{self, Firmware},
+    latency,
     machine::{Machine, Streams, find, tail},
     qemu::{self, Boot, Config, Serial},
     sweep::counts_of,
@@ -341,6 +342,17 @@ impl System {
     pub fn kill(mut self) -> String {
         self.machine.kill();
         self.log()
+    }
+}
+
+impl Drop for System {
+    /// A kernel that measures tells what it has found when it goes down.
+    fn drop(&mut self) {
+        if latency::file().is_some() {
+            // Whatever the test has left at the prompt, and nothing where it has ended the machine.
+            let typed = self.type_bytes(b"\x03").and_then(|()| self.type_line("poweroff"));
+            let _ = typed.and_then(|()| self.machine.wait_end(POWER_OFF));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the system tells about itself: the audit of all frames, and who waits for whom.
 
-use harness::{Disk, Images, Result, System, system::SCRATCH};
+use harness::{Disk, Images, Result, System, latency, system::SCRATCH};
 use std::time::Duration;
 
 /// Restarts of each server between two audits, unless `TESSERA_RESTARTS` says another number.
@@ -100,27 +100,15 @@ fn who_waits_for_whom_is_shown_with_the_queue_the_call_and_its_age() -> Result<(
 
 /// Capabilities that are revoked at once.
 const DESCENDANTS: u64 = 100_000;
-/// Instructions for which the kernel may keep interrupts off.
-const LONGEST: u64 = 100_000;
-
-/// The longest stretches without interrupts that the kernel has logged, with what it did.
-fn stretches(log: &str) -> Vec<(u64, String)> {
-    let stretch = |line: &str| {
-        let (ticks, what) = line.split_once("kernel: interrupts off for ")?.1.split_once(" ticks in ")?;
-        Some((ticks.parse().ok()?, what.trim().to_owned()))
-    };
-    log.lines().filter_map(stretch).collect()
-}
-
 #[test]
 fn a_hundred_thousand_capabilities_are_revoked_in_steps_that_let_interrupts_in() -> Result<()> {
     let disk = Disk::scratch_with(SCRATCH, &Images::get()?.hostile()?)?;
-    let machine = System::builder().disk(&disk).icount().word("latency=1").patience(Duration::from_secs(200));
+    let machine = System::builder().disk(&disk).icount().word(latency::WORD).patience(Duration::from_secs(200));
     let output = machine.exec(&format!("revoke_many {DESCENDANTS}"))?.success()?;
     assert!(output.text().contains(" descendants in "), "{}", output.text());
-    let stretches = stretches(&output.log);
+    let stretches = latency::stretches(&output.log);
     println!("{}{stretches:#?}", output.text());
-    assert!(stretches.iter().any(|(_, what)| what == "Revoke"), "{}", output.log);
-    assert!(stretches.iter().all(|(ticks, _)| *ticks < LONGEST), "{stretches:#?}");
+    assert!(stretches.iter().any(|stretch| stretch.what == "Revoke"), "{}", output.log);
+    assert!(stretches.iter().all(|stretch| stretch.ticks < latency::LIMIT), "{stretches:#?}");
     Ok(())
 }

@@ -9,6 +9,7 @@ mod fuzz;
 mod gdb;
 mod graph;
 mod iso;
+mod latency;
 mod lint;
 mod mutate;
 mod new_server;

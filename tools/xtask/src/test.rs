@@ -28,6 +28,10 @@ pub struct Options {
     /// Only the tests in QEMU
     #[arg(long)]
     qemu: bool,
+    /// The tests in QEMU with all machines counting instructions and measuring how long the kernel keeps interrupts
+    /// off, which is told at the end. Tests that time or compare what this changes may fail
+    #[arg(long, conflicts_with = "host")]
+    latency: bool,
     /// Tests at a time [default: the number of processors]
     #[arg(short, long)]
     jobs: Option<usize>,
@@ -46,6 +50,15 @@ struct Job {
     repeat: String,
 }
 
+/// How tests that boot machines are run.
+struct Machines {
+    images: PathBuf,
+    /// For each test.
+    deadline: Duration,
+    /// Where what their kernels have measured goes, a file for each test.
+    latency: Option<tempfile::TempDir>,
+}
+
 struct Outcome {
     passed: usize,
     failed: Vec<String>,
@@ -56,11 +69,13 @@ impl Options {
     pub fn run(&self) -> Result<ExitCode> {
         let started = Instant::now();
         let mut total = Outcome { passed: 0, failed: Vec::new() };
-        if self.filter.is_none() && !self.qemu {
+        let mut measured = false;
+        let only_qemu = self.qemu || self.latency;
+        if self.filter.is_none() && !only_qemu {
             total.add(check());
         }
         let (host, qemu) = self.binaries()?;
-        if !self.qemu {
+        if !only_qemu {
             let mut jobs: Vec<Job> = host.iter().map(|binary| self.host_job(binary)).collect();
             // Examples in documentation have no names to choose them by.
             jobs.extend(self.filter.is_none().then(documentation_job));
@@ -73,11 +88,13 @@ impl Options {
                 jobs.extend(self.qemu_jobs(binary)?);
             }
             let directory = images.and_then(|images: Images| images.kernel.parent().map(Path::to_owned));
-            total.add(run_jobs(
-                jobs,
-                pool::jobs(self.jobs),
-                directory.as_deref().map(|images| (images, Duration::from_secs(self.deadline))),
-            ));
+            let deadline = Duration::from_secs(self.deadline);
+            let latency = if self.latency { Some(tempfile::tempdir()?) } else { None };
+            let machines = directory.map(|images| Machines { images, deadline, latency });
+            total.add(run_jobs(jobs, pool::jobs(self.jobs), machines.as_ref()));
+            if let Some(latency) = machines.and_then(|machines| machines.latency) {
+                measured = crate::latency::tell(latency.path())?;
+            }
         }
         ensure!(
             total.passed + total.failed.len() > 0,
@@ -86,14 +103,16 @@ impl Options {
         );
         total.failed.iter().for_each(|name| println!("failed: {name}"));
         println!("{} passed, {} failed ({} s)", total.passed, total.failed.len(), started.elapsed().as_secs());
-        Ok(if total.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        // With the measurement some fail for its own sake.
+        let good = if self.latency { measured } else { total.failed.is_empty() };
+        Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     /// Builds all test binaries: those for the host, and those that boot machines.
     fn binaries(&self) -> Result<(Vec<Binary>, Vec<Binary>)> {
         let mut cargo = Command::new("cargo");
         cargo.current_dir(workspace::root()).arg("test").arg("--no-run");
-        match (self.host, self.qemu) {
+        match (self.host, self.qemu || self.latency) {
             (_, true) => cargo.args(["--package", "harness", "--tests"]),
             _ => cargo.args(["--workspace", "--lib", "--tests"]),
         };
@@ -206,8 +225,8 @@ impl Outcome {
     }
 }
 
-/// Runs jobs, `workers` at a time. `machines`: the images and the deadline for tests that boot.
-fn run_jobs(jobs: Vec<Job>, workers: usize, machines: Option<(&Path, Duration)>) -> Outcome {
+/// Runs jobs, `workers` at a time. `machines`: for tests that boot.
+fn run_jobs(jobs: Vec<Job>, workers: usize, machines: Option<&Machines>) -> Outcome {
     let mut progress = Progress::new(if machines.is_some() { "tests in QEMU" } else { "crates" }, jobs.len());
     let mut total = Outcome { passed: 0, failed: Vec::new() };
     let run = |job: &Job| {
@@ -226,7 +245,7 @@ fn run_jobs(jobs: Vec<Job>, workers: usize, machines: Option<(&Path, Duration)>)
 }
 
 /// Runs a job; what came of it, and what is to be said of it.
-fn run_job(job: &Job, machines: Option<(&Path, Duration)>) -> Result<(Outcome, String)> {
+fn run_job(job: &Job, machines: Option<&Machines>) -> Result<(Outcome, String)> {
     let started = Instant::now();
     let output = tempfile::NamedTempFile::new()?;
     let mut command = bound_to_this_process(&job.binary);
@@ -234,10 +253,13 @@ fn run_job(job: &Job, machines: Option<(&Path, Duration)>) -> Result<(Outcome, S
     let file = output.reopen()?;
     command.stdout(file.try_clone()?).stderr(file);
     match machines {
-        Some((images, _)) => command.env("TESSERA_IMAGES", images),
+        Some(machines) => command.env("TESSERA_IMAGES", &machines.images),
         None => command.env("LD_LIBRARY_PATH", rust_libraries()),
     };
-    let ended = run_within(&mut command, machines.map(|(_, deadline)| deadline))?;
+    if let Some(folder) = machines.and_then(|machines| machines.latency.as_ref()) {
+        command.env(harness::latency::FILE, folder.path().join(&job.name));
+    }
+    let ended = run_within(&mut command, machines.map(|machines| machines.deadline))?;
     let text = String::from_utf8_lossy(&fs::read(output.path())?).into_owned();
     let (passed, mut failed) = results(&text);
     let seconds = started.elapsed().as_secs_f32();
@@ -322,7 +344,8 @@ mod tests {
             script(&dir, "crash", "kill -9 $$"),
             script(&dir, "hang", "exec sleep 1000"),
         ];
-        let outcome = run_jobs(jobs, 2, Some((dir.path(), Duration::from_secs(2))));
+        let machines = Machines { images: dir.path().to_owned(), deadline: Duration::from_secs(2), latency: None };
+        let outcome = run_jobs(jobs, 2, Some(&machines));
         let mut failed = outcome.failed;
         failed.sort();
         assert_eq!((outcome.passed, failed), (6, vec!["bad".to_owned(), "crash".to_owned(), "hang".to_owned()]));
