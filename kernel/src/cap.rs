@@ -558,16 +558,24 @@ impl<M: Machine> Kernel<M> {
         (Handle::NONE, if end < slots { end.into() } else { 0 })
     }
 
-    /// Frees the pages of an empty table.
-    pub(crate) fn free_table(&mut self, process: Ref<Process>, account: Ref<Account>) {
-        let table = core::mem::take(&mut self.processes[process].caps_table);
-        for page in (0..table.pages).rev() {
-            let slot = self.slot_at(&table, page * SLOTS_PER_PAGE).expect("the page is in the table");
+    /// Frees pages of the empty table of a process that nobody knows any more, up to `budget` of them. `true` when done.
+    pub(crate) fn free_table(&mut self, process: Ref<Process>, account: Ref<Account>, budget: &mut u32) -> bool {
+        let mut table = self.processes[process].caps_table;
+        while table.pages > 0 {
+            if *budget == 0 {
+                self.processes[process].caps_table = table;
+                return false;
+            }
+            *budget -= 1;
+            let slot = self.slot_at(&table, (table.pages - 1) * SLOTS_PER_PAGE).expect("the page is in the table");
+            table.pages -= 1;
             let frame = self.slots.remove_page(slot);
             self.sell(account, frame, Purpose::CapTables);
         }
         if let Some(directory) = table.directory {
             self.sell(account, directory, Purpose::CapTables);
         }
+        self.processes[process].caps_table = CapTable::default();
+        true
     }
 }

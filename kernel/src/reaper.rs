@@ -210,7 +210,7 @@ impl<M: Machine> Kernel<M> {
             Phase::Objects => return self.finish_exit(process),
             Phase::Burial(mut cursor) => {
                 if self.clear_table(process, false, &mut cursor, budget) {
-                    return self.bury(process);
+                    return self.bury(process, budget);
                 }
                 Some(Phase::Burial(cursor))
             }
@@ -247,8 +247,11 @@ impl<M: Machine> Kernel<M> {
         Progress::Done
     }
 
-    fn bury(&mut self, process: Ref<Process>) -> Progress {
+    fn bury(&mut self, process: Ref<Process>, budget: &mut u32) -> Progress {
         let account = self.processes[process].account_ref();
+        if !self.free_table(process, account, budget) {
+            return Progress::More;
+        }
         self.unwatch(process);
         let Process { all_next, all_prev, .. } = self.processes[process];
         match all_prev {
@@ -259,7 +262,6 @@ impl<M: Machine> Kernel<M> {
             Some(next) => self.processes[next].all_prev = all_prev,
             None => self.last_process = all_prev,
         }
-        self.free_table(process, account);
         self.destroy(account, process);
         Progress::Done
     }

@@ -258,7 +258,7 @@ fn the_store_of_the_tutorial_is_the_one_that_is_built_and_all_of_it_is_shown() -
 }
 
 /// Commands for the host that another test runs, or that stand for the tests themselves.
-const ELSEWHERE: [(&str, &str); 27] = [
+const ELSEWHERE: [(&str, &str); 28] = [
     ("./scripts/run.sh", "boots to a prompt for a person, as the tests in boot.rs do"),
     ("./scripts/test.sh", "the tests"),
     ("./scripts/test.sh copy", "some of the tests"),
@@ -271,6 +271,7 @@ const ELSEWHERE: [(&str, &str); 27] = [
     ("cargo xtask mutate", "all of its mutations on all tests of the kernel; the line after it, which is run, has one"),
     ("cargo xtask test --host", "some of the tests"),
     ("cargo xtask test --qemu", "some of the tests"),
+    ("cargo xtask test --latency", "the same tests"),
     ("cargo xtask check", "the first thing that `cargo xtask test` does"),
     ("cargo xtask new-server ledger", "tests of xtask, in a copy of the repository"),
     ("cargo xtask new-server store", "tests of xtask, in a copy of the repository"),
