@@ -14,9 +14,9 @@ use libipc::{Account, OwnedHandle, Process, Rights, SysError};
 hostile::attack!(run);
 
 /// Pages of the account that runs dry.
-const QUOTA: u64 = 64;
+const QUOTA: u64 = 96;
 /// Pages of the dearest thing: a queue with the longest ring.
-const NEARLY: u64 = 24;
+const NEARLY: u64 = 36;
 /// Where things are mapped.
 const AT: u64 = layout::MAP_END - (1 << 40);
 
