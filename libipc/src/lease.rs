@@ -68,6 +68,7 @@ impl<A> Lease<A> {
         let rest = self.length - offset;
         Lease { start: self.start + offset, length: if length < rest { length } else { rest }, ..*self }
     }
+    #[inline]
     fn bound(&self, offset: u64, length: usize) -> Result<u64, SysError> {
         let end = offset.checked_add(length as u64).filter(|end| *end <= self.length);
         end.map(|_| self.start + offset).ok_or(SysError::BadLease)
@@ -76,6 +77,7 @@ impl<A> Lease<A> {
 
 impl Lease<Read> {
     /// Copies out of it, from byte `offset` on.
+    #[inline]
     pub fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<(), SysError> {
         sys::lease_read(self.id, self.index, self.bound(offset, into.len())?, into)
     }
@@ -89,6 +91,7 @@ impl Lease<Read> {
 
 impl Lease<Write> {
     /// Copies into it, to byte `offset` on.
+    #[inline]
     pub fn write_at(&self, offset: u64, from: &[u8]) -> Result<(), SysError> {
         sys::lease_write(self.id, self.index, self.bound(offset, from.len())?, from)
     }

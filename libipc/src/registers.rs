@@ -48,6 +48,7 @@ impl Registers {
     pub fn len(&self) -> usize {
         self.0.len()
     }
+    #[inline]
     fn place(&self, offset: usize, size: usize) -> Option<usize> {
         let end = offset.checked_add(size)?;
         (offset.is_multiple_of(size) && end <= self.0.len()).then(|| self.0.address() as usize + offset)

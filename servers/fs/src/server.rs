@@ -222,6 +222,7 @@ impl<D: Disk> StreamServer for Server<'_, D> {
         None // the store has its own record
     }
 
+    #[inline(always)]
     fn read(&mut self, cx: &Context, offset: u64, buffer: Lease<Write>) -> Result<Reply<u64>, FsError> {
         let file = self.allowed(cx, Access::READ)?;
         let len = usize::try_from(buffer.len()).unwrap_or(usize::MAX);
@@ -229,6 +230,7 @@ impl<D: Disk> StreamServer for Server<'_, D> {
         now(self.fs.read_chunks(file, offset, len, sink)? as u64)
     }
 
+    #[inline(always)]
     fn write(&mut self, cx: &Context, offset: u64, data: Lease<Read>) -> Result<Reply<u64>, FsError> {
         let (file, access) = self.opened(cx)?;
         if !access.contains(Access::WRITE) {

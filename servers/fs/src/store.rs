@@ -888,6 +888,7 @@ impl<'m, D: Disk> Fs<'m, D> {
         Ok((extent, inode.size))
     }
 
+    #[inline(always)]
     fn do_read(&mut self, file: FileId, offset: u64, len: usize, done: &mut usize, sink: &mut Sink<'_>) -> Result<()> {
         while *done < len {
             let Some(at) = offset.checked_add(*done as u64).filter(|&at| at < MAX_SIZE) else { return Ok(()) };
@@ -916,7 +917,13 @@ impl<'m, D: Disk> Fs<'m, D> {
         }
     }
 
-    fn read_link(&mut self, inode: &Inode, offset: u64, len: usize, sink: &mut Sink<'_>) -> Result<usize> {
+    /// Reads what is no file, but may be a symbolic link.
+    #[cold]
+    fn read_link(&mut self, file: FileId, offset: u64, len: usize, sink: &mut Sink<'_>) -> Result<usize> {
+        let inode = self.open_any(file)?;
+        if inode.kind() != Kind::Symlink {
+            return Err(Error::Invalid);
+        }
         let size = usize::try_from(inode.size).unwrap_or(usize::MAX);
         if size >= 60 || inode.sectors > 0 && inode.attributes == 0 {
             return Err(Error::Unsupported);
@@ -994,23 +1001,15 @@ impl<D: Disk> FileStore for Fs<'_, D> {
     }
 
     fn read_chunks(&mut self, file: FileId, offset: u64, len: usize, sink: &mut Sink<'_>) -> Result<usize> {
-        let mut done = 0;
-        let result = self.do_read(file, offset, len, &mut done, sink);
-        match result {
-            Ok(()) => Ok(done),
-            Err(Error::CacheFull) => {
-                self.settle()?;
-                self.do_read(file, offset, len, &mut done, sink).map(|()| done)
+        let (mut done, mut tried) = (0, false);
+        loop {
+            match self.do_read(file, offset, len, &mut done, sink) {
+                Ok(()) => return Ok(done),
+                Err(Error::CacheFull) if !tried => self.settle()?,
+                Err(Error::Invalid) => return self.read_link(file, offset, len, sink),
+                Err(e) => return Err(e),
             }
-            Err(Error::Invalid) => {
-                let inode = self.open_any(file)?;
-                if inode.kind() == Kind::Symlink {
-                    self.read_link(&inode, offset, len, sink)
-                } else {
-                    Err(Error::Invalid)
-                }
-            }
-            Err(e) => Err(e),
+            tried = true;
         }
     }
 

@@ -28,9 +28,11 @@ impl Words for Registers {
     fn count(&self) -> usize {
         self.len() / 8
     }
+    #[inline]
     fn load(&self, at: usize) -> u64 {
         self.read_u64(at * 8)
     }
+    #[inline]
     fn store(&mut self, at: usize, value: u64) {
         self.write_u64(at * 8, value);
     }
