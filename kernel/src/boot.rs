@@ -14,6 +14,7 @@ use crate::latency::Latency;
 use crate::machine::{BootInfo, Clock, Machine};
 use crate::memory::{Backing, Memory};
 use crate::mm::{DirectMap, Frame, Mm, Numbers, Object, Pool, Ref, Slots};
+use crate::placement::Placement;
 use crate::process::Process;
 use crate::reaper::Reaper;
 use crate::schedule::Slice;
@@ -85,11 +86,13 @@ pub fn find_member(archive: &impl Fn(u64) -> [u8; 512], length: u64, name: &str)
 
 impl<M: Machine> Kernel<M> {
     /// The kernel on this machine, with the first program ready to run.
-    pub fn new(machine: M, boot: &BootInfo, direct: DirectMap) -> Result<Kernel<M>, BootError> {
+    pub fn new(mut machine: M, boot: &BootInfo, direct: DirectMap) -> Result<Kernel<M>, BootError> {
         let bad = |word: &str| BootError::BadWord(word.chars().take(16).collect());
         let kill_points = KillPoints::parse(&boot.cmdline).map_err(bad)?;
         let latency = Latency::parse(&boot.cmdline).map_err(bad)?;
         let coverage = Coverage::parse(&boot.cmdline).map_err(bad)?;
+        let mut placement = Placement::parse(&boot.cmdline).map_err(bad)?;
+        placement.begin(&mut machine);
         let tracing = trace::Settings::parse(&boot.cmdline).map_err(bad)?;
         let mut mm = Mm::new(direct, &boot.free, boot.archive).ok_or(BootError::NoRam)?;
         mm.open_window(boot.kernel_root).ok_or(BootError::NoRam)?;
@@ -111,6 +114,7 @@ impl<M: Machine> Kernel<M> {
             regions: Pool::new(&mm),
             accounts,
             info: Self::machine_info(boot, mm.total_frames()),
+            placement,
             numbers: Numbers::new(&mm, KERNEL_RESERVE),
             mm,
             machine,

@@ -30,6 +30,8 @@ pub struct FakeMachine {
     pub lines: BTreeMap<u32, Line>,
     /// The vector registers.
     pub vectors: VectorState,
+    /// What the random numbers follow from; `None`: there are none.
+    pub random: Option<u64>,
     /// The kernel's log.
     pub log: Vec<u8>,
     /// Why it was stopped.
@@ -49,6 +51,7 @@ impl Default for FakeMachine {
             ports: Vec::new(),
             lines: BTreeMap::new(),
             vectors: VectorState::INITIAL,
+            random: Some(0),
             log: Vec::new(),
             halted: None,
         }
@@ -94,6 +97,11 @@ impl Machine for FakeMachine {
     }
     fn unmask_line(&mut self, gsi: u32) {
         self.line(gsi).masked = false;
+    }
+    fn random(&mut self) -> Option<u64> {
+        let state = self.random.as_mut()?;
+        *state = state.wrapping_add(1);
+        Some(crate::placement::mix(*state << 32))
     }
     fn log(&mut self, text: &[u8]) {
         self.log.extend_from_slice(text);

@@ -88,12 +88,13 @@ impl<M: Machine> Kernel<M> {
 
     /// Nobody else will say why this process ended.
     fn log_unwatched(&mut self, process: Ref<Process>) {
-        let Process { name, fault, .. } = &self.processes[process];
+        let Process { name, fault, image, .. } = &self.processes[process];
         let name = core::str::from_utf8(name).unwrap_or("?").trim_end_matches('\0');
         let mut line: heapless::String<128> = heapless::String::new();
         let kind = FaultKind::from_raw(fault.kind).text();
         // A line that does not fit is cut.
-        let _ = writeln!(line, "kernel: {name}: {kind} at {:#x} (rip {:#x})", fault.address, fault.registers.rip);
+        let (address, rip) = (fault.address, fault.registers.rip);
+        let _ = writeln!(line, "kernel: {name}: {kind} at {address:#x} (rip {rip:#x}, image at {:#x})", image.0);
         self.machine.log(line.as_bytes());
     }
 }

@@ -15,6 +15,7 @@ use crate::mm::{Protection, Ref};
 use crate::process::Process;
 use crate::region::PageRange;
 use crate::trouble::Trouble;
+use abi::layout::Places;
 use abi::{FaultKind, PAGE_SIZE, PRIORITIES, ProcessState, layout};
 use core::fmt::Write;
 use heapless::Deque;
@@ -75,15 +76,18 @@ impl<M: Machine> Kernel<M> {
         let process = first.process;
         self.ensure_space(process)?;
         let entry = self.load(process, first.archive, None, first.start, first.size)?;
+        let places = self.places();
         let account = self.processes[process].account_ref();
         let stack = self.create(account, Memory::anonymous(STACK_PAGES, account))?;
-        let top = layout::THREAD_AREAS + layout::THREAD_AREA;
+        let area = places.thread_area(0);
+        let top = area + layout::THREAD_AREA;
         let range = PageRange::claim(top - STACK_PAGES * PAGE_SIZE, STACK_PAGES)?;
         if let Err(error) = self.map(process, range, stack, 0, Protection::WRITE) {
             self.memory_unreferenced(stack);
             return Err(error.into());
         }
-        self.new_thread(process, entry, top, layout::THREAD_AREAS, 0, PRIORITIES - 1)?;
+        let argument = places.raw() | Places::FIRST_PROGRAM;
+        self.new_thread(process, entry, top, area, argument, PRIORITIES - 1)?;
         Ok(())
     }
 
@@ -97,6 +101,7 @@ impl<M: Machine> Kernel<M> {
         entry.dying = None;
         entry.state = ProcessState::Empty;
         entry.incarnation += 1;
+        entry.image = (0, 0);
         entry.next_index = 0;
         entry.ports.clear();
         match storm {
@@ -112,14 +117,15 @@ impl<M: Machine> Kernel<M> {
 
     /// There is no supervisor any more: says how often it ended and how at last, and stops the machine.
     fn halt_for(&mut self, process: Ref<Process>, trouble: Option<Trouble>) {
-        let Process { incarnation, exit, ref fault, .. } = self.processes[process];
+        let Process { incarnation, exit, ref fault, image, .. } = self.processes[process];
         let mut reason: heapless::String<192> = heapless::String::new();
         // A reason that does not fit is cut.
         let _ = write!(reason, "init died {} times: ", incarnation - 1);
         let _ = match exit {
             UNWATCHED => {
                 let kind = FaultKind::from_raw(fault.kind).text();
-                write!(reason, "{kind} at {:#x}, rip {:#x}", fault.address, fault.registers.rip)
+                let (address, rip) = (fault.address, fault.registers.rip);
+                write!(reason, "{kind} at {address:#x}, rip {rip:#x}, image at {:#x}", image.0)
             }
             status => write!(reason, "exited with status {status}"),
         };

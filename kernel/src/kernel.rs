@@ -12,6 +12,7 @@ use crate::latency::Latency;
 use crate::machine::{Clock, Context, MAX_IRQS, Machine, PhysRange};
 use crate::memory::Memory;
 use crate::mm::{Mm, Numbers, Pool, Ref, Slots, StaleEntry};
+use crate::placement::Placement;
 use crate::ports::IoPorts;
 use crate::priority::PriorityQueue;
 use crate::process::Process;
@@ -71,6 +72,7 @@ pub struct Kernel<M> {
     pub(crate) kernel_root: u64,
     pub(crate) ram: Vec<PhysRange, 32>,
     pub(crate) info: MachineInfo,
+    pub(crate) placement: Placement,
     /// Kill points, coverage or the measurement of latency are on: see [`Kernel::sees_every_call`].
     pub(crate) watched: bool,
     pub(crate) kill_points: KillPoints,

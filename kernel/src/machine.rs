@@ -105,6 +105,8 @@ pub trait Machine {
     fn mask_line(&mut self, gsi: u32);
     /// Unmasks the I/O APIC line `gsi`.
     fn unmask_line(&mut self, gsi: u32);
+    /// A number that nobody can guess; `None` where the processor has none.
+    fn random(&mut self) -> Option<u64>;
     /// Writes to the kernel's log.
     fn log(&mut self, text: &[u8]);
     /// Writes `reason` to the kernel's log and stops the machine, for good.

@@ -38,6 +38,8 @@ pub struct Process {
     /// The physical address of `space` where a handoff may enter the process: it runs, one of its threads has run
     /// before, and it has no ports open. Else 0.
     pub handoff_root: u64,
+    /// Where its image is: see [`abi::ProcessStatus`].
+    pub image: (u64, u64),
     /// Page tables paid for, without the root.
     pub tables: u32,
     /// Its capabilities.

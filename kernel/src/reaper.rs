@@ -227,6 +227,7 @@ impl<M: Machine> Kernel<M> {
         entry.state = ProcessState::Empty;
         entry.incarnation += 1;
         entry.fault = FaultReport::default();
+        entry.image = (0, 0);
         entry.next_index = 0;
         entry.ports.clear();
         Progress::Done

@@ -23,11 +23,12 @@ fn register_words(r: &Registers) -> [u64; 18] {
 fn status_words(s: &ProcessStatus) -> Words {
     let half = |n: usize| u64::from_le_bytes(s.name[n..n + 8].try_into().unwrap_or_default());
     let head = [s.id, s.incarnation, s.state, s.exit as u64, half(0), half(8), s.threads, s.priority, s.pages];
-    let tail = [s.cpu_time, s.waiting, s.fault.kind, s.fault.address, s.fault.code, s.fault.thread];
+    let tail =
+        [s.cpu_time, s.waiting, s.image, s.image_end, s.fault.kind, s.fault.address, s.fault.code, s.fault.thread];
     head.into_iter().chain(tail).chain(register_words(&s.fault.registers)).collect()
 }
 
-const _: () = assert!(size_of::<ProcessStatus>() == 8 * (9 + 6 + 18));
+const _: () = assert!(size_of::<ProcessStatus>() == 8 * (9 + 8 + 18));
 
 fn machine_words(i: &MachineInfo) -> Words {
     let head = [i.rsdp, i.tsc_hz, i.frames, i.boot_ticks, i.entry_tsc, i.archive_bytes, i.cmdline_bytes];
@@ -92,6 +93,8 @@ impl<M: Machine> Kernel<M> {
             pages: account.used - account.lent,
             cpu_time: self.clock.duration(ran),
             waiting,
+            image: entry.image.0,
+            image_end: entry.image.1,
             fault: entry.fault,
         }
     }

@@ -250,7 +250,8 @@ impl<M: Machine> Kernel<M> {
                 self.ensure_space(target)?;
                 let entry =
                     self.load(target, self.object(memory), Some(memory), self.words(me)[0], self.words(me)[1])?;
-                self.give(me, [entry])
+                let places = self.places().raw();
+                self.give(me, [entry, places])
             }
             Sysno::ProcessGrant => {
                 let target = self.object_of(me, Kind::Process, Rights::GRANT)?;

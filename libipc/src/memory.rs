@@ -1,7 +1,7 @@
 //! Memory objects mapped into the program itself.
 //!
 //! Invariants:
-//! 1. Addresses between `MAP_START` and `MAP_END` are given out by `ADDRESSES` alone: a [`Mapping`] owns its range and
+//! 1. Addresses between the start of this process's mappings ([`Places`]) and `MAP_END` are given out by `ADDRESSES` alone: a [`Mapping`] owns its range and
 //!    gives it back when it is dropped, after the kernel has unmapped it.
 //! 2. What is mapped is plain bytes. Where the same memory is mapped elsewhere too, what the bytes are is up to all who
 //!    map it; [`Mapping::read`] and [`Mapping::write`] are for such memory.
@@ -9,11 +9,13 @@
 use crate::lock::Lock;
 use crate::object::{Memory, Process};
 use crate::sys;
-use abi::{Handle, PAGE_SIZE, Rights, SysError, layout};
+use abi::layout::{self, Places};
+use abi::{Handle, PAGE_SIZE, Rights, SysError};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 static SELF: AtomicU64 = AtomicU64::new(0);
+static PLACES: AtomicU64 = AtomicU64::new(0);
 /// Ranges in use, ascending: first address, first address after.
 static ADDRESSES: Lock<Vec<(u64, u64)>> = Lock::new(Vec::new());
 
@@ -27,10 +29,20 @@ pub fn own_process() -> Process {
     Process::new(Handle::from_raw(SELF.load(Ordering::Relaxed)))
 }
 
+/// Says where things lie in this process. The runtime does so before anything is mapped.
+pub fn set_own_places(places: Places) {
+    PLACES.store(places.raw(), Ordering::Relaxed);
+}
+
+/// Where things lie in this process.
+pub fn own_places() -> Places {
+    Places::from_raw(PLACES.load(Ordering::Relaxed))
+}
+
 fn reserve(pages: u64) -> Result<u64, SysError> {
     let length = pages.checked_mul(PAGE_SIZE).filter(|l| *l > 0).ok_or(SysError::BadArgument)?;
     let mut used = ADDRESSES.lock();
-    let mut start = layout::MAP_START;
+    let mut start = own_places().maps();
     let mut index = 0;
     for (i, (first, end)) in used.iter().enumerate() {
         if first - start >= length {

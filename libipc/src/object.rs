@@ -1,7 +1,7 @@
 //! Handles with the kind of their object: what one may ask of each. Which kind it really is the kernel checks.
 
 use crate::owned::OwnedHandle;
-use crate::sys::{self, Deadline, LoadError, MsiTarget, ThreadStart};
+use crate::sys::{self, Deadline, LoadError, Loaded, MsiTarget, ThreadStart};
 use abi::{
     AccountStatus, AuditReport, CapDescriptor, CapabilityStatus, Handle, MachineInfo, ProcessStatus, Rights, SysError,
     ThreadStatus, TraceRecord,
@@ -110,9 +110,14 @@ impl Account {
 }
 
 impl Process {
-    /// Loads an ELF image; returns its entry point.
-    pub fn load(self, memory: Memory, offset: u64, length: u64) -> Result<u64, LoadError> {
+    /// Loads an ELF image, at a random address.
+    pub fn load(self, memory: Memory, offset: u64, length: u64) -> Result<Loaded, LoadError> {
         sys::process_load(self.0, memory.0, offset, length)
+    }
+    /// Where it has what lies at `address` in this program, whose image it has too.
+    pub fn address_of(self, address: u64) -> Result<u64, SysError> {
+        let own = crate::memory::own_process().status()?.image;
+        Ok(address.wrapping_sub(own).wrapping_add(self.status()?.image))
     }
     /// Derives a capability into its table; returns its handle there.
     pub fn give(self, handle: Handle, rights: Rights, badge: u64) -> Result<Handle, SysError> {

@@ -1,7 +1,7 @@
 //! The startup pages: what a parent tells a program before its first instruction. Reader and writer.
 //!
 //! Layout, little-endian, without padding: magic (8 bytes), total length (u32), number of arguments, of environment
-//! pairs and of capabilities (u32 each); then each argument as a text, each pair as two texts, each capability as a
+//! pairs and of capabilities (u32 each), the places of the process (u64); then each argument as a text, each pair as two texts, each capability as a
 //! text (its name) and its handle (u64). A text is its length (u16) and its bytes in UTF-8.
 //!
 //! Invariants:
@@ -9,10 +9,11 @@
 
 use crate::object::*;
 use abi::Handle;
+use abi::layout::Places;
 use alloc::vec::Vec;
 
-const MAGIC: [u8; 8] = *b"tessrun\x01";
-const HEAD: usize = 24;
+const MAGIC: [u8; 8] = *b"tessrun\x02";
+const HEAD: usize = 32;
 /// How the names of capabilities begin that the session and the shell have only to hand them on to programs.
 pub const SERVICE: &str = "service:";
 /// Most bytes of startup pages.
@@ -21,6 +22,7 @@ pub const MAX_STARTUP: usize = 256 << 10;
 /// What a program was started with.
 #[derive(Clone, Copy, Debug)]
 pub struct Startup<'a> {
+    places: Places,
     args: Section<'a>,
     env: Section<'a>,
     handles: Section<'a>,
@@ -83,7 +85,7 @@ impl<'a> Startup<'a> {
     /// Nothing at all.
     pub const EMPTY: Startup<'static> = {
         const NONE: Section<'static> = Section { count: 0, bytes: &[] };
-        Startup { args: NONE, env: NONE, handles: NONE }
+        Startup { places: Places::from_raw(0), args: NONE, env: NONE, handles: NONE }
     };
 
     /// Of the first program, which the kernel starts without pages: the capabilities that `layout` numbers.
@@ -101,13 +103,19 @@ impl<'a> Startup<'a> {
         let mut cursor = Cursor(bytes);
         let length = claimed_length(&cursor.array()?)?;
         let [args, env, handles] = [cursor.array()?, cursor.array()?, cursor.array()?].map(u32::from_le_bytes);
+        let places = Places::from_raw(u64::from_le_bytes(cursor.array()?));
         let mut cursor = Cursor(bytes.get(HEAD..length)?);
         let startup = Startup {
+            places,
             args: cursor.section(args, |c| c.text().map(drop))?,
             env: cursor.section(env, |c| c.text().and(c.text()).map(drop))?,
             handles: cursor.section(handles, |c| c.text().and(c.take(8)).map(drop))?,
         };
         cursor.0.is_empty().then_some(startup)
+    }
+    /// Where things lie in the process.
+    pub fn places(&self) -> Places {
+        self.places
     }
     /// The arguments; the first is the program's name.
     pub fn args(&self) -> impl Iterator<Item = &'a str> + use<'a> {
@@ -190,6 +198,7 @@ impl Startup<'_> {
 /// Writes startup pages.
 #[derive(Clone, Debug, Default)]
 pub struct StartupBuilder {
+    places: Places,
     args: (u32, Vec<u8>),
     env: (u32, Vec<u8>),
     handles: (u32, Vec<u8>),
@@ -212,6 +221,11 @@ impl StartupBuilder {
     pub fn new() -> StartupBuilder {
         StartupBuilder::default()
     }
+    /// Says where things lie in the process.
+    pub fn places(&mut self, places: Places) -> &mut Self {
+        self.places = places;
+        self
+    }
     /// Adds an argument.
     pub fn arg(&mut self, arg: &str) -> &mut Self {
         self.args.0 += 1;
@@ -231,7 +245,7 @@ impl StartupBuilder {
         self.handles.1.extend_from_slice(&handle.raw().to_le_bytes());
         self
     }
-    /// The bytes to be mapped at `layout::STARTUP`.
+    /// The bytes to be mapped.
     pub fn finish(&self) -> Result<Vec<u8>, TooLong> {
         let sections = [&self.args, &self.env, &self.handles];
         let length = HEAD + sections.iter().map(|s| s.1.len()).sum::<usize>();
@@ -242,6 +256,7 @@ impl StartupBuilder {
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&(length as u32).to_le_bytes());
         sections.iter().for_each(|s| bytes.extend_from_slice(&s.0.to_le_bytes()));
+        bytes.extend_from_slice(&self.places.raw().to_le_bytes());
         sections.iter().for_each(|s| bytes.extend_from_slice(&s.1));
         Ok(bytes)
     }

@@ -349,6 +349,22 @@ impl Mm {
         unsafe { (self.plain(frame) as *mut u64).add(index).cast::<[u64; N]>().write(words) }
     }
 
+    /// Adds `value` to the words of a frame of plain bytes that have a bit in `bits`, bit 0 being that of word `index`.
+    #[inline]
+    pub fn add_to_words(&mut self, frame: Frame, index: usize, bits: u64, value: u64) {
+        assert!(index + 64 <= PAGE / 8 + bits.leading_zeros() as usize);
+        let words = self.plain(frame) as *mut u64;
+        let mut rest = bits;
+        while rest != 0 {
+            // SAFETY: 1. As `bytes_mut`. 2. The highest word lies in the page, checked above; any bits are words.
+            unsafe {
+                let word = words.add(index + rest.trailing_zeros() as usize);
+                word.write(word.read().wrapping_add(value));
+            }
+            rest &= rest - 1;
+        }
+    }
+
     /// Copies `length` bytes between two frames of plain bytes (the same frame is allowed).
     ///
     /// # Panics

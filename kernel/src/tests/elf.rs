@@ -16,6 +16,7 @@ pub const LOAD: u32 = 1;
 pub const DYNAMIC: u32 = 2;
 pub const INTERPRETER: u32 = 3;
 pub const TLS: u32 = 7;
+pub const RELRO: u32 = 0x6474_e552;
 pub const STACK: u32 = 0x6474_e551;
 pub const X: u32 = 1;
 pub const W: u32 = 2;
@@ -35,14 +36,18 @@ pub struct Elf {
     /// The count in the header, where it is not that of `segments`.
     pub count: Option<u16>,
     pub segments: Vec<Segment>,
+    /// Words at bytes of the file.
+    pub words: Vec<(u64, u64)>,
     /// Bytes of the file.
     pub length: usize,
 }
 
 /// Where the code of a good image begins.
-pub const TEXT: u64 = 0x40_0000;
+pub const TEXT: u64 = 0;
 /// Where its data begins: in the middle of a page, as linkers lay it out.
-pub const DATA: u64 = 0x40_2040;
+pub const DATA: u64 = 0x2040;
+/// Where in the file of a relocated image its dynamic section is, and its table.
+pub const TABLE: u64 = 0x800;
 
 impl Elf {
     /// Code (one page and a bit), read-only data by itself, and data of 3,000 bytes with 9,000 more of zeroes.
@@ -71,15 +76,35 @@ impl Elf {
             magic: *b"\x7fELF",
             class: 2,
             data: 1,
-            kind: 2,
+            kind: 3,
             machine: 62,
             entry: TEXT + 0x200,
             headers_at: 64,
             header_size: 56,
             count: None,
             segments: vec![text, data, stack],
+            words: Vec::new(),
             length: 0x2040 + 3000,
         }
+    }
+
+    /// A good image with relocations at these addresses, each entry as it stands in the table, and its dynamic section.
+    pub fn relocated(table: &[u64]) -> Elf {
+        let mut elf = Elf::good();
+        let bytes = table.len() as u64 * 8;
+        let dynamic = [36, TABLE, 35, bytes, 37, 8, 0, 0];
+        elf.words.extend((0..).map(|n| TABLE + n * 8).zip(table.iter().copied()));
+        elf.words.extend((0..).map(|n| DATA + n * 8).zip(dynamic));
+        elf.segments.push(Segment {
+            kind: DYNAMIC,
+            offset: DATA,
+            address: DATA,
+            file_size: 64,
+            memory_size: 64,
+            align: 8,
+            ..elf.segments[1].clone()
+        });
+        elf
     }
 
     /// The smallest image that loads: one page of code.
@@ -116,6 +141,9 @@ impl Elf {
                 header.extend(word.to_le_bytes());
             }
             put(&mut out, self.headers_at.saturating_add(n as u64 * 56), &header);
+        }
+        for (at, word) in &self.words {
+            put(&mut out, *at, &word.to_le_bytes());
         }
         out
     }

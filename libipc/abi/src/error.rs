@@ -123,7 +123,7 @@ pub enum ImageDefect {
     NotElf = 2,
     /// Not a 64-bit little-endian image for x86-64.
     WrongMachine = 3,
-    /// Not a static executable (`ET_EXEC`).
+    /// Not a position-independent executable (`ET_DYN`).
     NotExecutable = 4,
     /// No loadable segment, or more than the kernel takes.
     SegmentCount = 5,
@@ -131,7 +131,7 @@ pub enum ImageDefect {
     WritableAndExecutable = 6,
     /// A segment's file range lies outside the file, or is longer than its memory.
     SegmentOutOfFile = 7,
-    /// A segment's addresses wrap, lie outside the user half, or in its reserved part.
+    /// A segment's addresses wrap, or lie at or above [`crate::layout::IMAGE_MAX`].
     SegmentAddress = 8,
     /// A segment's alignment is no power of two, or its address and offset disagree modulo the page size.
     SegmentAlignment = 9,
@@ -143,10 +143,21 @@ pub enum ImageDefect {
     NeedsLinker = 12,
     /// The program headers do not lie within the file's first page.
     HeadersTooFar = 13,
+    /// The dynamic section, or the table of relocations that it names, is cut short, misaligned, outside the file's segments,
+    /// or not of the form `DT_RELR`.
+    RelocationTable = 14,
+    /// There are relocations of another kind than relative ones (`R_X86_64_RELATIVE`, packed as `DT_RELR`).
+    RelocationKind = 15,
+    /// A relocation is not in the file's part of a segment that begins writable, or they do not ascend.
+    RelocationTarget = 16,
+    /// More relocations than the kernel does in one system call.
+    RelocationCount = 17,
+    /// What is to be read-only after relocation (`PT_GNU_RELRO`) is not exactly the pages of a segment that begins writable.
+    RelocationProtection = 18,
 }
 
 impl ImageDefect {
-    const ALL: [ImageDefect; 13] = {
+    const ALL: [ImageDefect; 18] = {
         use ImageDefect::*;
         [
             Truncated,
@@ -162,6 +173,11 @@ impl ImageDefect {
             BadEntry,
             NeedsLinker,
             HeadersTooFar,
+            RelocationTable,
+            RelocationKind,
+            RelocationTarget,
+            RelocationCount,
+            RelocationProtection,
         ]
     };
 
@@ -176,7 +192,7 @@ impl ImageDefect {
             ImageDefect::Truncated => "file ends inside its headers",
             ImageDefect::NotElf => "not an ELF file",
             ImageDefect::WrongMachine => "not a 64-bit x86-64 image",
-            ImageDefect::NotExecutable => "not a static executable",
+            ImageDefect::NotExecutable => "not a position-independent executable",
             ImageDefect::SegmentCount => "no loadable segment, or too many",
             ImageDefect::WritableAndExecutable => "a segment is writable and executable",
             ImageDefect::SegmentOutOfFile => "a segment lies outside the file",
@@ -186,6 +202,11 @@ impl ImageDefect {
             ImageDefect::BadEntry => "the entry point is not executable",
             ImageDefect::NeedsLinker => "needs a dynamic linker or thread-local storage",
             ImageDefect::HeadersTooFar => "program headers lie beyond the first page",
+            ImageDefect::RelocationTable => "its table of relocations is malformed",
+            ImageDefect::RelocationKind => "it has relocations other than relative ones",
+            ImageDefect::RelocationTarget => "a relocation lies outside the writable segments",
+            ImageDefect::RelocationCount => "too many relocations",
+            ImageDefect::RelocationProtection => "what is read-only after relocation is no segment",
         }
     }
 }

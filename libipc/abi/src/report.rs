@@ -141,6 +141,10 @@ pub struct ProcessStatus {
     pub cpu_time: u64,
     /// What its first thread waits for: 0 nothing, 1 a reply, 2 a message, 3 an event or the clock, 4 stopped.
     pub waiting: u64,
+    /// Where its image lies: the address that is 0 in its file, and the first address after it; 0 where none is loaded.
+    pub image: u64,
+    /// See `image`.
+    pub image_end: u64,
     /// The fault, where `state` is `Faulted` (or was when it was killed).
     pub fault: FaultReport,
 }

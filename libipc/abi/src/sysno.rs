@@ -139,9 +139,10 @@ system_calls! {
     /// caller's own), `w2 w3` = name, 16 bytes. Returns `w0` = handle. Errors: `NoMemory`, `BadArgument`.
     ProcessCreate = 40,
     /// Loads the ELF image in memory `rsi` (`READ`), from byte `w0` (a multiple of the page size), `w1` bytes long, into
-    /// process `rdi`. Needs `CONTROL`. Read-only segments are shared with the memory object, others copied. Returns
-    /// `w0` = entry point. Errors: `BadImage` (`w0` = [`crate::ImageDefect`]), `AddressInUse`, `NoMemory`, `BadState`
-    /// (it has threads).
+    /// process `rdi`, at a random address. Needs `CONTROL`. Read-only segments are shared with the memory object, others
+    /// copied and relocated. Returns `w0` = entry point, `w1` = random bits for the caller to lay out the rest by
+    /// ([`crate::layout::Places`]). Errors: `BadImage` (`w0` = [`crate::ImageDefect`]), `AddressInUse`, `NoMemory`, `BadState`
+    /// (it has threads, or an image).
     ProcessLoad = 41,
     /// Derives a capability from `rsi`, as `Duplicate` does with rights `w0` and badge `w1`, into the table of process
     /// `rdi`. Needs `GRANT` on `rdi`. It stays in place when the process is reset. Returns `w0` = handle there.

@@ -1,8 +1,8 @@
-//! The heap: `talc` over memory objects that are mapped one after the other from `HEAP_START` on. Their pages are
+//! The heap: `talc` over memory objects that are mapped one after the other from a random place on. Their pages are
 //! committed when first touched.
 //!
 //! Invariants:
-//! 1. What lies between `HEAP_START` and `next` belongs to the allocator; nobody else maps there.
+//! 1. What lies between `start` and `next` belongs to the allocator; nobody else maps there.
 //! 2. Growing allocates nothing.
 //! 3. What is of several pages begins with one, so that the kernel, which copies page by page, finds both sides of a copy
 //!    of it in step.
@@ -79,6 +79,8 @@ pub(super) fn set_account(account: Handle, process: Handle) {
 /// Where the heap ends and by how much it grows.
 #[derive(Debug)]
 struct Growing {
+    /// 0: nothing is mapped yet.
+    start: u64,
     next: u64,
     step: u64,
     /// Pages of the account's memory that are not the heap's, once that is known.
@@ -86,12 +88,12 @@ struct Growing {
 }
 
 impl Growing {
-    const NEW: Growing = Growing { next: layout::HEAP_START, step: FIRST, others: None };
+    const NEW: Growing = Growing { start: 0, next: 0, step: FIRST, others: None };
 
     /// Whether the account can pay for `pages` more (invariant 4). Nothing is asked for a small first growth: the price
     /// of that question is felt where programs are short.
     fn is_affordable(&mut self, account: Handle, pages: u64) -> bool {
-        let mapped = (self.next - layout::HEAP_START) / PAGE_SIZE;
+        let mapped = (self.next - self.start) / PAGE_SIZE;
         if mapped == 0 && pages <= FIRST {
             return true;
         }
@@ -106,6 +108,10 @@ impl Growing {
     /// Maps `pages` more; returns their address.
     fn grow(&mut self, pages: u64) -> Option<u64> {
         let (account, process) = (ACCOUNT.load(Ordering::Relaxed), PROCESS.load(Ordering::Relaxed));
+        if self.start == 0 {
+            self.start = crate::memory::own_places().heap();
+            self.next = self.start;
+        }
         let address = self.next;
         let end = pages.checked_mul(PAGE_SIZE).and_then(|bytes| address.checked_add(bytes))?;
         let account = Handle::from_raw(account);

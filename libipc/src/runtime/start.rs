@@ -2,10 +2,12 @@
 
 use crate::object::Process;
 use crate::startup::{self, Startup};
-use abi::{Handle, layout};
+use abi::Handle;
+use abi::layout::{self, Places};
 use core::arch::global_asm;
 
-// The kernel starts a thread with rsp as the parent chose it and rdi = the address of the startup pages.
+// The kernel starts a thread with rsp as the parent chose it and rdi = the address of the startup pages. The first program
+// has no parent: its rdi has its places, and a mark.
 global_asm!(
     ".globl _start",
     "_start:",
@@ -21,12 +23,15 @@ unsafe extern "Rust" {
     safe fn tessera_main(startup: Startup<'static>) -> i32;
 }
 
-extern "C" fn start(pages: u64) -> ! {
-    let startup = read(pages);
-    // The first program has no parent, and so no startup pages: it finds fixed handles.
-    let (process, account) = match pages {
-        0 => (layout::INIT_SELF, layout::INIT_ACCOUNT),
-        _ => ["self", "account"].map(|name| startup.handle(name).unwrap_or(Handle::NONE)).into(),
+extern "C" fn start(argument: u64) -> ! {
+    // The first program has no startup pages: it finds fixed handles.
+    let is_first = argument & Places::FIRST_PROGRAM != 0;
+    let startup = if is_first { Startup::FIRST_PROGRAM } else { read(argument) };
+    let places = if is_first { Places::from_raw(argument) } else { startup.places() };
+    crate::memory::set_own_places(places);
+    let (process, account) = match is_first {
+        true => (layout::INIT_SELF, layout::INIT_ACCOUNT),
+        false => ["self", "account"].map(|name| startup.handle(name).unwrap_or(Handle::NONE)).into(),
     };
     crate::memory::set_own_process(Process::new(process));
     super::heap::set_account(account, process);
@@ -35,11 +40,8 @@ extern "C" fn start(pages: u64) -> ! {
     crate::entry::exit(tessera_main(startup))
 }
 
-/// The startup pages at address `pages`, none where they are malformed. Only the first program is started with 0.
+/// The startup pages at address `pages`, none where they are malformed.
 fn read(pages: u64) -> Startup<'static> {
-    if pages == 0 {
-        return Startup::FIRST_PROGRAM;
-    }
     let first: *const u8 = core::ptr::with_exposed_provenance(pages as usize);
     // SAFETY: the parent has mapped the startup pages here before the first instruction, at least one page, readable,
     //         and for as long as the program runs; nobody writes them any more.

@@ -3,6 +3,7 @@
 use crate::object::{Account, Event, Process};
 use crate::owned::OwnedHandle;
 use crate::sys::Deadline;
+use abi::layout::Places;
 use abi::{ProcessState, ProcessStatus, SysError};
 
 /// A started program. Dropped, it is ended and all its memory returned.
@@ -15,6 +16,7 @@ pub struct Child {
     #[allow(dead_code, reason = "dropped with the child")]
     pub(super) own_event: Option<OwnedHandle>,
     pub(super) bits: u64,
+    pub(super) places: Places,
     pub(super) running: bool,
 }
 
@@ -37,6 +39,10 @@ impl Child {
     /// The bits of that event.
     pub fn bits(&self) -> u64 {
         self.bits
+    }
+    /// Where things lie in it.
+    pub fn places(&self) -> Places {
+        self.places
     }
     /// Its number, and what it is doing.
     pub fn status(&self) -> Result<ProcessStatus, SysError> {

@@ -4,8 +4,9 @@ use super::{Child, Image};
 use crate::object::{Account, Event, Memory, Process};
 use crate::owned::OwnedHandle;
 use crate::startup::{StartupBuilder, TooLong};
-use crate::sys::{LoadError, ThreadStart};
-use abi::{Handle, ImageDefect, PAGE_SIZE, Rights, SysError, layout};
+use crate::sys::{LoadError, Loaded, ThreadStart};
+use abi::layout::{self, Places};
+use abi::{Handle, ImageDefect, PAGE_SIZE, Rights, SysError};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -147,12 +148,19 @@ impl Command {
             (None, None) => return Err(SpawnError::Sys(SysError::BadState)),
         };
         let quota = account.child(self.pages)?;
-        let mut child =
-            Child { process: OwnedHandle::new(Handle::NONE), account: quota, event, own_event, bits, running: true };
+        let mut child = Child {
+            process: OwnedHandle::new(Handle::NONE),
+            account: quota,
+            event,
+            own_event,
+            bits,
+            places: Places::default(),
+            running: true,
+        };
         // From here on, an error drops `child`, which destroys the account and all that was made with it.
         let paid_by = child.account.account();
         child.process = paid_by.create_process(Some((event, bits)), self.priority, &self.name)?;
-        self.start(child.process.process(), paid_by, image)?;
+        self.start_at(child.process.process(), paid_by, image, &mut child.places)?;
         Ok(child)
     }
 
@@ -161,17 +169,30 @@ impl Command {
     /// For a supervisor that restarts in place: what is already in the process's table (granted before a reset) is named
     /// in `startup` beforehand, by [`Command::known`].
     pub fn start(&self, process: Process, account: Account, image: &Image) -> Result<OwnedHandle, SpawnError> {
-        let entry = process.load(image.memory(), image.offset(), image.length())?;
-        let startup = self.startup_pages(process, account)?;
+        self.start_at(process, account, image, &mut Places::default())
+    }
+
+    /// The same; says at which places.
+    fn start_at(
+        &self,
+        process: Process,
+        account: Account,
+        image: &Image,
+        at: &mut Places,
+    ) -> Result<OwnedHandle, SpawnError> {
+        let Loaded { entry, places } = process.load(image.memory(), image.offset(), image.length())?;
+        *at = places;
+        let startup = self.startup_pages(process, account, places)?;
         let startup_pages = (startup.len() as u64).div_ceil(PAGE_SIZE);
         let memory = account.create_memory(startup_pages + self.stack_pages)?;
         write(memory.memory(), &startup)?;
-        let stack = AREA_END - self.stack_pages * PAGE_SIZE;
-        let argument = startup_address(startup_pages, stack);
+        let page = places.thread_area(0);
+        let end = page + layout::THREAD_AREA;
+        let stack = end - self.stack_pages * PAGE_SIZE;
+        let argument = startup_address(places, startup_pages, stack);
         process.map(memory.memory(), argument, 0, startup_pages, Rights::READ)?;
         process.map(memory.memory(), stack, startup_pages, self.stack_pages, Rights::READ | Rights::WRITE)?;
-        let page = layout::THREAD_AREAS;
-        Ok(process.start(ThreadStart { entry, stack: AREA_END, page, argument, priority: self.priority })?)
+        Ok(process.start(ThreadStart { entry, stack: end, page, argument, priority: self.priority })?)
     }
 
     /// Names a capability that is in the process's table already. Once `self` is named so, neither it nor `account` is
@@ -182,8 +203,9 @@ impl Command {
         self
     }
 
-    fn startup_pages(&self, process: Process, account: Account) -> Result<Vec<u8>, SpawnError> {
+    fn startup_pages(&self, process: Process, account: Account, places: Places) -> Result<Vec<u8>, SpawnError> {
         let mut startup = self.startup.clone();
+        startup.places(places);
         if !self.in_place {
             let own = process.give(process.handle(), self.own_rights, 0)?;
             let quota = process.give(account.handle(), Rights::CREATE | Rights::INSPECT, 0)?;
@@ -197,14 +219,11 @@ impl Command {
     }
 }
 
-/// Where the first thread's area ends.
-const AREA_END: u64 = layout::THREAD_AREAS + layout::THREAD_AREA;
-
 /// Where the startup pages go: between the message page and the stack, a guard page from either, which saves the page
 /// tables of a place of their own; there where the stack leaves no room.
-fn startup_address(pages: u64, stack: u64) -> u64 {
-    let near = layout::THREAD_AREAS + 2 * PAGE_SIZE;
-    if near + (pages + 1) * PAGE_SIZE <= stack { near } else { layout::STARTUP }
+fn startup_address(places: Places, pages: u64, stack: u64) -> u64 {
+    let near = places.thread_area(0) + 2 * PAGE_SIZE;
+    if near + (pages + 1) * PAGE_SIZE <= stack { near } else { places.startup() }
 }
 
 /// Writes the startup pages at the start of `memory`.

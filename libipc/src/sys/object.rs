@@ -2,6 +2,7 @@
 
 use super::{Deadline, bare, message, number, short, wide};
 use crate::page;
+use abi::layout::Places;
 use abi::{
     AccountStatus, AuditReport, CallFlags, CapabilityStatus, Handle, Kind, MachineInfo, ProcessStatus, Rights,
     SysError, Sysno, ThreadStatus, TraceRecord,
@@ -165,12 +166,21 @@ pub enum LoadError {
     Sys(SysError),
 }
 
-/// Loads the ELF image of `length` bytes at byte `offset` of `memory`; returns its entry point.
-pub fn process_load(process: Handle, memory: Handle, offset: u64, length: u64) -> Result<u64, LoadError> {
+/// An image that was loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// Where it starts.
+    pub entry: u64,
+    /// Random places for the rest of the process.
+    pub places: Places,
+}
+
+/// Loads the ELF image of `length` bytes at byte `offset` of `memory`, at a random address.
+pub fn process_load(process: Handle, memory: Handle, offset: u64, length: u64) -> Result<Loaded, LoadError> {
     let call = number(Sysno::ProcessLoad, CallFlags::empty());
     let (rax, w) = short(call, process.raw(), memory.raw(), 0, [offset, length, 0, 0]);
     match SysError::check(rax) {
-        Ok(()) => Ok(w[0]),
+        Ok(()) => Ok(Loaded { entry: w[0], places: Places::from_raw(w[1]) }),
         Err(SysError::BadImage) => Err(LoadError::Image(abi::ImageDefect::from_raw(w[0]))),
         Err(e) => Err(LoadError::Sys(e)),
     }

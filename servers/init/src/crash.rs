@@ -7,6 +7,7 @@
 use crate::report;
 use abi::{ProcessState, ProcessStatus};
 use alloc::{format, string::String, vec, vec::Vec};
+use core::ops::Range;
 use libipc::Process;
 
 /// Bytes of the stack that are looked at.
@@ -15,8 +16,6 @@ const STACK: usize = 8 << 10;
 const MOST: usize = 24;
 /// Bytes of the longest call instruction that a compiler makes.
 const CALL: usize = 7;
-/// Where programs' code lies.
-const CODE: core::ops::Range<u64> = 0x20_0000..0x4000_0000;
 
 /// Reads memory of a stopped program; whether it is there.
 pub trait Peek {
@@ -34,8 +33,9 @@ impl Peek for Process {
 pub fn tell(process: &impl Peek, status: &ProcessStatus, events: &[String], last: &[&str]) -> String {
     let mut text = format!("incarnation {}: {}\n", status.incarnation, report::describe(status));
     if ProcessState::from_raw(status.state) == ProcessState::Faulted {
-        text.push_str("called from:");
-        for address in callers(process, status.fault.registers.rip, status.fault.registers.rsp) {
+        text.push_str(&format!("called from (image at {:#x}):", status.image));
+        let registers = &status.fault.registers;
+        for address in callers(process, status.image..status.image_end, registers.rip, registers.rsp) {
             text.push_str(&format!(" {address:#x}"));
         }
         text.push('\n');
@@ -50,10 +50,11 @@ pub fn tell(process: &impl Peek, status: &ProcessStatus, events: &[String], last
     text
 }
 
-/// Where execution was, and from where it was called, innermost first.
-pub fn callers(process: &impl Peek, rip: u64, rsp: u64) -> Vec<u64> {
+/// Where execution was, and from where in its image it was called, innermost first.
+pub fn callers(process: &impl Peek, image: Range<u64>, rip: u64, rsp: u64) -> Vec<u64> {
     let mut found = vec![rip];
-    let returns = stack_words(process, rsp).into_iter().filter(|word| follows_call(process, *word));
+    let returns =
+        stack_words(process, rsp).into_iter().filter(|word| image.contains(word) && follows_call(process, *word));
     found.extend(returns.take(MOST));
     found
 }
@@ -79,7 +80,7 @@ fn stack_words(process: &impl Peek, rsp: u64) -> Vec<u64> {
 /// Whether the instruction that ends at `address` is a call (Intel SDM vol. 2, CALL: E8 with 32 bits, FF /2).
 fn follows_call(process: &impl Peek, address: u64) -> bool {
     let mut code = [0; CALL];
-    if !CODE.contains(&address) || !process.peek(address - CALL as u64, &mut code) {
+    if address < CALL as u64 || !process.peek(address - CALL as u64, &mut code) {
         return false;
     }
     let indirect = |length: usize| {
@@ -102,12 +103,13 @@ mod tests {
     use super::*;
     use abi::{FaultKind, FaultReport, Registers};
 
-    /// Code at 4 MiB and a stack.
+    /// Code at the start of an image, and a stack.
     struct Memory {
         code: Vec<u8>,
         stack: Vec<u8>,
     }
-    const AT: u64 = 0x40_0000;
+    const AT: u64 = 0x0a1b_2c3d_4000;
+    const END: u64 = AT + 256;
     const RSP: u64 = 0x7000_000f_ff00;
 
     impl Peek for Memory {
@@ -138,13 +140,13 @@ mod tests {
 
     #[test]
     fn words_that_follow_a_call_are_the_callers_and_no_others() {
-        assert_eq!(callers(&program(), AT + 9, RSP), [9, 25, 42, 63, 86].map(|at| AT + at));
+        assert_eq!(callers(&program(), AT..END, AT + 9, RSP), [9, 25, 42, 63, 86].map(|at| AT + at));
     }
 
     #[test]
     fn a_stack_pointer_anywhere_is_read_without_harm() {
         for rsp in [0, 8, AT + 255, RSP + 255, u64::MAX, u64::MAX - 7, 1 << 63] {
-            assert_eq!(callers(&program(), 5, rsp)[0], 5);
+            assert_eq!(callers(&program(), AT..END, 5, rsp)[0], 5);
         }
     }
 
@@ -153,13 +155,15 @@ mod tests {
         let registers = Registers { rip: AT + 9, rsp: RSP, ..Registers::default() };
         let fault = FaultReport { kind: FaultKind::Page as u64, address: 0x18, registers, ..FaultReport::default() };
         let state = ProcessState::Faulted as u64;
-        let status = ProcessStatus { incarnation: 3, state, fault, ..ProcessStatus::default() };
+        let status =
+            ProcessStatus { incarnation: 3, state, fault, image: AT, image_end: END, ..ProcessStatus::default() };
         let text = tell(&program(), &status, &["-0.100 ms deliver #10002".into()], &["[0.1] last words"]);
-        let start = "incarnation 3: page fault at address 0x18, rip 0x400009";
+        let start = "incarnation 3: page fault at address 0x18, rip 0xa1b2c3d4009";
         assert!(text.starts_with(start) && text.contains("rsp 0x7000000fff00"), "{text}");
         assert!(
             text.ends_with(
-                "called from: 0x400009 0x400019 0x40002a 0x40003f 0x400056\n\
+                "called from (image at 0xa1b2c3d4000): 0xa1b2c3d4009 0xa1b2c3d4019 0xa1b2c3d402a 0xa1b2c3d403f \
+                 0xa1b2c3d4056\n\
                  last events:\n-0.100 ms deliver #10002\n[0.1] last words\n"
             ),
             "{text}"

@@ -367,7 +367,7 @@ impl Supervisor {
         };
         let events = trace::last_events(self.machine(), status.id);
         let text = crash::tell(&unit.process(), status, &events, &journal.last(LAST));
-        for line in text.lines().filter(|line| line.starts_with("called from:")) {
+        for line in text.lines().filter(|line| line.starts_with("called from (")) {
             self.log_own(&format!("{} {line}", self.name(at)));
         }
         if let Some(slot) = self.crashes.get_mut(at) {

@@ -21,7 +21,7 @@ static QUEUE: AtomicU64 = AtomicU64::new(0);
 
 /// Starts the thread, which `account` pays for.
 pub fn start(account: Account) -> Result<(), SysError> {
-    let area = layout::THREAD_AREAS + layout::THREAD_AREA;
+    let area = libipc::memory::own_places().thread_area(1);
     let end = area + layout::THREAD_AREA;
     let process = Process::new(layout::INIT_SELF);
     let stack = account.create_memory(STACK_PAGES)?;

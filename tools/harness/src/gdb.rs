@@ -1,7 +1,7 @@
 //! gdb on a running machine, with the names of the kernel and of one server.
 //!
 //! 1. QEMU listens on a socket in the file system; nothing is reachable from outside.
-//! 2. All servers are linked at the same address. Breakpoints in one are made with `sbreak`, which `gdb.py` defines.
+//! 2. A server lies at a random address. Breakpoints in one are made with `sbreak`, which `gdb.py` defines.
 
 use crate::{
     build::{KERNEL_TARGET, USER_TARGET},
@@ -51,8 +51,8 @@ pub fn command(server: Option<&str>, socket: &Path) -> Result<(Command, tempfile
     gdb.arg(existing(kernel_symbols())?);
     if let Some(server) = server {
         let file = existing(symbols(server)?)?;
-        gdb.arg("-ex").arg(format!("add-symbol-file {}", file.display()));
-        gdb.arg("-ex").arg(format!("python tessera_server = {:?}", file.display().to_string()));
+        let file = file.display().to_string();
+        gdb.arg("-ex").arg(format!("python tessera_server, tessera_file = {server:?}, {file:?}"));
     }
     gdb.arg("-ex").arg(format!("source {}", script.path().display()));
     gdb.arg("-ex").arg(format!("target remote {}", socket.display()));

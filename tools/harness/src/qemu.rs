@@ -10,6 +10,8 @@ use std::{
 
 /// `erms=off`: counts of guest instructions stay comparable (QEMU counts each step of `rep movsb`).
 const CPU: &str = "max,erms=off";
+/// The word with which programs lie at the same random addresses in each boot, so that the boots compare.
+pub const FIXED_LAYOUT: &str = "layout=1";
 /// QEMU's PVH loader keeps the kernel's command line in a buffer of this many bytes.
 const COMMAND_LINE: usize = 960;
 

@@ -84,6 +84,7 @@ pub struct Builder {
     disk_speed: Option<u32>,
     memory: u32,
     words: Vec<String>,
+    layout: Option<String>,
     icount: bool,
     iso: Option<Firmware>,
     patience: Duration,
@@ -125,6 +126,13 @@ impl Builder {
     /// Adds a word to the kernel's command line, such as `seed=7`.
     pub fn word(mut self, word: impl Into<String>) -> Builder {
         self.words.push(word.into());
+        self
+    }
+
+    /// Has programs at other random addresses than those of [`qemu::FIXED_LAYOUT`]: as they follow from this seed, or
+    /// without one at such that nobody knows.
+    pub fn layout(mut self, seed: Option<u64>) -> Builder {
+        self.layout = seed.map(|seed| format!("layout={seed}"));
         self
     }
 
@@ -211,10 +219,11 @@ impl Builder {
         };
         let fresh = self.disk.is_none() && !self.no_disk;
         let fresh = if fresh { Some(Disk::scratch_of(SCRATCH, &images.programs)?) } else { None };
+        let words: Vec<String> = self.words.iter().chain(&self.layout).cloned().collect();
         let iso = match self.iso {
             Some(firmware) => {
                 let file = tempfile::NamedTempFile::new()?.into_temp_path();
-                iso::make(&images, &self.words.join(" "), &file)?;
+                iso::make(&images, &words.join(" "), &file)?;
                 Some((firmware, file))
             }
             None => None,
@@ -228,7 +237,7 @@ impl Builder {
             disk: self.disk.clone().or(fresh.as_ref().map(|disk| disk.path().to_owned())),
             disk_speed: self.disk_speed,
             memory: self.memory,
-            words: if iso.is_some() { Vec::new() } else { self.words.clone() },
+            words: if iso.is_some() { Vec::new() } else { words },
             icount: self.icount,
             reboot: false,
             serial: Serial::Pipes,
@@ -265,6 +274,7 @@ impl System {
             disk_speed: None,
             memory: 128,
             words: Vec::new(),
+            layout: Some(qemu::FIXED_LAYOUT.to_owned()),
             icount: false,
             iso: None,
             patience: PATIENCE,

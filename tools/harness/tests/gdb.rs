@@ -114,10 +114,11 @@ fn at_a_terminal_ctrl_c_stops_the_machine_and_neither_gdb_nor_its_session_ends()
 fn the_address_at_which_a_program_crashed_gets_its_name_on_the_host() -> Result<()> {
     let output = harness::System::builder().exec("crash stack")?;
     let said = output.error_text();
-    let address = said.split_once("(rip ").and_then(|(_, rest)| rest.split(')').next()).unwrap_or("");
-    assert!(address.starts_with("0x"), "{said}");
+    let place = said.split_once("(rip ").and_then(|(_, rest)| rest.split(')').next()).unwrap_or("");
+    let (address, image) = place.split_once(", image at ").unwrap_or_default();
+    assert!(address.starts_with("0x") && image.starts_with("0x"), "{said}");
     let mut symbolize = Command::new("cargo");
-    symbolize.current_dir(harness::workspace::root()).args(["xtask", "symbolize", "crash", address]);
+    symbolize.current_dir(harness::workspace::root()).args(["xtask", "symbolize", "--image", image, "crash", address]);
     let output = symbolize.output()?;
     let named = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && named.contains("userland/src/bin/crash.rs"), "{address}: {named}");

@@ -23,12 +23,11 @@ fn server(name: &str) -> Result<Vec<u8>> {
 
 /// A static ELF file (System V ABI, chapter 4) of one segment, whose code is `code`.
 fn program(code: &[u8]) -> Vec<u8> {
-    const BASE: u64 = 0x40_0000;
     let length = 120 + code.len() as u64;
-    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0".to_vec();
-    file.extend([BASE + 120, 64, 0].iter().flat_map(|word| word.to_le_bytes()));
+    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0\x01\0\0\0".to_vec();
+    file.extend([120u64, 64, 0].iter().flat_map(|word| word.to_le_bytes()));
     file.extend(b"\0\0\0\0\x40\0\x38\0\x01\0\0\0\0\0\0\0\x01\0\0\0\x05\0\0\0");
-    file.extend([0, BASE, BASE, length, length, 4096].iter().flat_map(|word| word.to_le_bytes()));
+    file.extend([0, 0, 0, length, length, 4096].iter().flat_map(|word| word.to_le_bytes()));
     file.extend(code);
     file
 }

@@ -8,7 +8,10 @@ use std::process::ExitCode;
 pub struct Options {
     /// The service or program that crashed
     name: String,
-    /// Addresses, as `svc report` prints them after "called from:"
+    /// Where its image was, as the report says it; without, the addresses are taken as those of its file
+    #[arg(long, value_name = "ADDRESS", default_value = "0", value_parser = parse)]
+    image: u64,
+    /// Addresses, as `svc report` prints them after "called from"
     #[arg(required = true)]
     addresses: Vec<String>,
 }
@@ -21,8 +24,10 @@ impl Options {
             .map_err(|error| anyhow::anyhow!("{}: {error}; build it with 'cargo xtask build'", path.display()))?;
         for (number, text) in self.addresses.iter().enumerate() {
             let address = parse(text)?;
+            let in_file = address.checked_sub(self.image);
+            let in_file = in_file.with_context(|| format!("{text} lies below the image at {:#x}", self.image))?;
             // A return address is behind its call: the call is what is meant. The first address is no return address.
-            let place = if number == 0 { address } else { address.saturating_sub(1) };
+            let place = if number == 0 { in_file } else { in_file.saturating_sub(1) };
             print!("{}", describe(&loader, address, place));
         }
         Ok(ExitCode::SUCCESS)

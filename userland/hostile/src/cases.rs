@@ -137,6 +137,8 @@ pub const CASES: &[Case] = &[
     memory("run-message", "the message page cannot be executed"),
     memory("write-startup", "startup pages cannot be written"),
     memory("below-stack", "below the stack is a guard page"),
+    memory("read-image", "no program is where its linker put it"),
+    memory("run-image", "no program runs where its linker put it"),
     faults("reach", "run-gap", "a non-canonical address cannot be executed", FaultKind::Protection),
     faults("reach", "read-gap", "a non-canonical address cannot be read", FaultKind::Protection),
 ];

@@ -81,8 +81,8 @@ impl Zoo {
     pub fn new(given: &Given) -> Result<Zoo, String> {
         let start = ThreadStart {
             entry: cpu::spin as *const () as u64,
-            stack: layout::THREAD_AREAS + 2 * layout::THREAD_AREA + PAGE_SIZE,
-            page: layout::THREAD_AREAS + 2 * layout::THREAD_AREA,
+            stack: layout::THREAD_AREAS + PAGE_SIZE,
+            page: layout::THREAD_AREAS,
             argument: 0,
             priority: 0,
         };

@@ -15,10 +15,10 @@ pub fn status(fault: &FaultReport) -> i32 {
     }
 }
 
-/// What happened, and where.
-pub fn text(fault: &FaultReport) -> String {
+/// What happened, and where, in a program whose image lies at `image`.
+pub fn text(fault: &FaultReport, image: u64) -> String {
     let kind = FaultKind::from_raw(fault.kind);
-    let place = format!("(rip {:#x})", fault.registers.rip);
+    let place = format!("(rip {:#x}, image at {image:#x})", fault.registers.rip);
     // Below a stack lies nothing: neither the page (bit 0 of the code) nor an instruction to be fetched (bit 4).
     let no_page = fault.code & 0b1_0001 == 0;
     let areas = layout::THREAD_AREAS..layout::USER_END;
@@ -35,25 +35,39 @@ pub fn text(fault: &FaultReport) -> String {
 mod tests {
     use super::*;
 
+    const IMAGE: u64 = 0xabc_d000;
+
     fn fault(kind: FaultKind, address: u64, code: u64) -> FaultReport {
         let mut fault = FaultReport { kind: kind as u64, address, code, ..FaultReport::default() };
-        fault.registers.rip = 0x40_1000;
+        fault.registers.rip = IMAGE + 0x1000;
         fault
     }
 
     #[test]
     fn a_fault_names_its_kind_and_place() {
-        assert_eq!(text(&fault(FaultKind::Page, 0, 4)), "page fault at 0x0 (rip 0x401000)");
-        assert_eq!(text(&fault(FaultKind::Divide, 0, 0)), "divide error (rip 0x401000)");
-        assert_eq!(text(&fault(FaultKind::NoMemory, 0x5000, 6)), "out of memory at 0x5000 (rip 0x401000)");
+        assert_eq!(text(&fault(FaultKind::Page, 0, 4), IMAGE), "page fault at 0x0 (rip 0xabce000, image at 0xabcd000)");
+        assert_eq!(text(&fault(FaultKind::Divide, 0, 0), IMAGE), "divide error (rip 0xabce000, image at 0xabcd000)");
+        assert_eq!(
+            text(&fault(FaultKind::NoMemory, 0x5000, 6), IMAGE),
+            "out of memory at 0x5000 (rip 0xabce000, image at 0xabcd000)"
+        );
     }
 
     #[test]
     fn only_a_missing_page_below_a_stack_is_an_overflow() {
         let guard = layout::THREAD_AREAS + 0x1ff8;
-        assert_eq!(text(&fault(FaultKind::Page, guard, 6)), "stack overflow at 0x700000001ff8 (rip 0x401000)");
-        assert!(text(&fault(FaultKind::Page, guard, 0b1_0101)).starts_with("page fault"), "code run on the stack");
-        assert!(text(&fault(FaultKind::Page, guard, 7)).starts_with("page fault"), "a page that may not be written");
+        assert_eq!(
+            text(&fault(FaultKind::Page, guard, 6), IMAGE),
+            "stack overflow at 0x700000001ff8 (rip 0xabce000, image at 0xabcd000)"
+        );
+        assert!(
+            text(&fault(FaultKind::Page, guard, 0b1_0101), IMAGE).starts_with("page fault"),
+            "code run on the stack"
+        );
+        assert!(
+            text(&fault(FaultKind::Page, guard, 7), IMAGE).starts_with("page fault"),
+            "a page that may not be written"
+        );
     }
 
     #[test]

@@ -299,7 +299,9 @@ impl System for Native {
         match ProcessState::from_raw(status.state) {
             ProcessState::Empty | ProcessState::Running => None,
             ProcessState::Exited => Some(End::Exited(status.exit as i32)),
-            ProcessState::Faulted => Some(End::Faulted(fault::text(&status.fault), fault::status(&status.fault))),
+            ProcessState::Faulted => {
+                Some(End::Faulted(fault::text(&status.fault, status.image), fault::status(&status.fault)))
+            }
         }
     }
 

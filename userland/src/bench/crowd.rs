@@ -35,16 +35,16 @@ impl Crowd {
         let child = bench.partner_with(pages, "wait", PRIORITY, &[("go", &go, Rights::WAIT)])?;
         let process = child.process();
         let argument = process.give(handle.handle(), rights, 0).map_err(during("grant"))?.raw();
+        let entry = process.address_of(entry as usize as u64).map_err(during("status"))?;
         let memory = child.account().create_memory(count).map_err(during("stacks"))?;
         for number in 0..count {
             // The first area is that of the thread that the process began with.
-            let page = layout::THREAD_AREAS + (number + 1) * layout::THREAD_AREA;
+            let page = child.places().thread_area(number + 1);
             let end = page + layout::THREAD_AREA;
             let stack = Rights::READ | Rights::WRITE;
             process.map(memory.memory(), end - PAGE_SIZE, number, 1, stack).map_err(during("stack"))?;
             // As a call leaves it: 8 bytes below a multiple of 16.
-            let start =
-                ThreadStart { entry: entry as usize as u64, stack: end - 8, page, argument, priority: PRIORITY };
+            let start = ThreadStart { entry, stack: end - 8, page, argument, priority: PRIORITY };
             process.start(start).map_err(during("thread"))?;
         }
         Ok(Crowd { _memory: memory, _child: child, _go: go })

@@ -98,5 +98,5 @@ pub fn machine(boot: &mut BootInfo, topology: &Topology) -> X86 {
     apic.set_rate(rates.apic_counts, rates.ticks);
     boot.tsc_hz = rates.tsc_hz;
     say!("clock {} kHz, {} interrupt lines", rates.tsc_hz / 1000, io_apics.lines());
-    X86 { io_apics }
+    X86 { io_apics, has_random: cpu::has_random() }
 }

@@ -79,6 +79,19 @@ pub static BOOT_STACKS: Shared<Stacks> = Shared::new(Stacks {
 /// Where its kernel stack begins.
 pub const BOOT_STACK_TOP_OFFSET: usize = offset_of!(Stacks, kernel) + KERNEL_STACK;
 
+/// Whether the processor has `rdrand` (CPUID 1, ECX bit 30).
+pub fn has_random() -> bool {
+    __cpuid_count(1, 0).ecx >> 30 & 1 != 0
+}
+
+/// A random number; `None` where the generator has none at the moment. Only where [`has_random`] says so.
+pub fn random() -> Option<u64> {
+    let (number, there): (u64, u8);
+    // SAFETY: changes the two registers and the flags, nothing else. Where it is missing, it is an exception.
+    unsafe { asm!("rdrand {}", "setc {}", out(reg) number, out(reg_byte) there, options(nomem, nostack)) };
+    (there != 0).then_some(number)
+}
+
 /// Everything that is one processor's own. The entry code knows the first three fields.
 #[repr(C)]
 pub struct PerCpu {

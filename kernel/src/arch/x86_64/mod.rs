@@ -29,6 +29,8 @@ use ioapic::IoApics;
 /// The hardware of the processor that runs, and of the machine.
 pub struct X86 {
     io_apics: IoApics,
+    /// The processor has `rdrand`.
+    has_random: bool,
 }
 
 impl X86 {
@@ -119,6 +121,11 @@ impl Machine for X86 {
 
     fn unmask_line(&mut self, gsi: u32) {
         self.io_apics.set_masked(gsi, false);
+    }
+
+    fn random(&mut self) -> Option<u64> {
+        // Intel SDM vol. 1, section 7.3.17.1: a generator that has failed ten times in a row is broken.
+        self.has_random.then(|| (0..10).find_map(|_| cpu::random()))?
     }
 
     fn log(&mut self, text: &[u8]) {

@@ -7,7 +7,7 @@ use super::{Figure, NO_TRACE, Setting};
 use crate::{
     Disk, Images,
     machine::{Machine, Streams, find},
-    qemu::{Config, Serial, escaped},
+    qemu::{Config, FIXED_LAYOUT, Serial, escaped},
     system::{PROMPT, SCRATCH},
 };
 use anyhow::{Context, Result};
@@ -45,7 +45,7 @@ fn once(images: &Images, setting: Setting) -> Result<u64> {
         gdb: None,
         monitor: None,
         memory,
-        words: (!traced).then(|| NO_TRACE.into()).into_iter().collect(),
+        words: [FIXED_LAYOUT.into()].into_iter().chain((!traced).then(|| NO_TRACE.into())).collect(),
         icount: false,
         reboot: false,
         serial: Serial::Pipes,

@@ -11,7 +11,7 @@ pub mod boot;
 use crate::{
     Disk, Images,
     machine::{Machine, Streams},
-    qemu::{Config, Serial, exec_word},
+    qemu::{Config, FIXED_LAYOUT, Serial, exec_word},
     system::POWER_OFF,
 };
 use anyhow::{Result, ensure};
@@ -92,7 +92,10 @@ fn measure_in_guest(names: &[String], setting: Setting, seen: &mut impl FnMut(&R
         disk: Some(disk.path().to_owned()),
         disk_speed: None,
         memory,
-        words: std::iter::once(exec_word(&command)).chain((!traced).then(|| NO_TRACE.into())).collect(),
+        words: [exec_word(&command), FIXED_LAYOUT.into()]
+            .into_iter()
+            .chain((!traced).then(|| NO_TRACE.into()))
+            .collect(),
         icount: true,
         reboot: false,
         serial: Serial::Pipes,

@@ -1,4 +1,4 @@
-//! Loads its own ELF file with every byte of its headers changed in turn.
+//! Loads its own ELF file with every byte of its headers, its table of relocations and its dynamic section changed in turn.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -7,12 +7,14 @@ extern crate alloc;
 use hostile::check::works;
 use hostile::{Given, Verdict, holds};
 use libipc::abi::{ImageDefect, PAGE_SIZE, SysError};
-use libipc::sys::LoadError;
+use libipc::sys::{LoadError, Loaded};
 
 hostile::attack!(run);
 
-/// Bytes of the ELF header and its program headers.
-const HEADERS: usize = 64 + 56 * 5;
+/// Bytes of the ELF header, its program headers, and what the linker puts behind them: tables of names, relocations.
+const HEADERS: usize = 0x300;
+/// Type of the program header that tells where the dynamic section is.
+const DYNAMIC: u32 = 2;
 
 fn run(given: &Given) -> Verdict {
     let length = given.image.length();
@@ -23,7 +25,8 @@ fn run(given: &Given) -> Verdict {
     works("read", original.read(0, &mut bytes))?;
     works("copy", file.write(0, &bytes))?;
     let (mut loaded, mut defects) = (0, 0);
-    for at in 0..HEADERS {
+    let dynamic = works("find its dynamic section", dynamic(&bytes).ok_or("none"))?;
+    for at in (0..HEADERS).chain(dynamic) {
         for value in [0, 1, 0x7f, 0x80, 0xff, !bytes[at]] {
             works("change", file.write(at, &[value]))?;
             match load(given, &copy.memory(), 0, length)? {
@@ -48,13 +51,22 @@ fn run(given: &Given) -> Verdict {
     Ok(())
 }
 
+/// Where in a file its dynamic section is.
+fn dynamic(file: &[u8]) -> Option<core::ops::Range<usize>> {
+    let headers = file.get(64..)?.chunks_exact(56).take(usize::from(*file.get(56)?));
+    let word = |header: &[u8], at: usize| Some(u64::from_le_bytes(header.get(at..at + 8)?.try_into().ok()?) as usize);
+    let header = headers.into_iter().find(|header| header.starts_with(&DYNAMIC.to_le_bytes()))?;
+    let start = word(header, 8)?;
+    Some(start..start + word(header, 32)?)
+}
+
 /// Loads into a process of its own, which goes again with its account.
 fn load(
     given: &Given,
     memory: &libipc::Memory,
     offset: u64,
     length: u64,
-) -> Result<Result<u64, LoadError>, alloc::string::String> {
+) -> Result<Result<Loaded, LoadError>, alloc::string::String> {
     let account = works("an account", given.account.child(96))?;
     let process = works("a process", account.account().create_process(None, 0, "image"))?;
     let result = process.process().load(*memory, offset, length);

@@ -24,12 +24,12 @@ fn run(given: &Given) -> Verdict {
             .load(given.image.memory(), 0, given.image.length())
             .map_err(|error| alloc::format!("{error:?}")),
     )?;
+    let entry = works("its address", process.process().address_of(cpu::spin as *const () as u64))?;
     // What they need to run at all is kept back until they are there.
     let reserve = works("a reserve", account.account().create_contiguous(8))?;
     let mut threads = 0;
     loop {
         let page = layout::THREAD_AREAS + threads * PAGE_SIZE;
-        let entry = cpu::spin as *const () as u64;
         let start = ThreadStart { entry, stack: page + PAGE_SIZE, page, argument: 0, priority: given::PRIORITY };
         match process.process().start(start) {
             Ok(thread) => drop(thread),

@@ -104,13 +104,14 @@ fn direct(startup: &Startup<'static>, seed: u64, count: u64) -> Verdict {
 
 /// Starts a further thread of a worker, in the n-th area: programs cannot do that to themselves.
 fn start_thread(child: &Child, account: Account, n: u64) -> Verdict {
-    let page = layout::THREAD_AREAS + n * layout::THREAD_AREA;
+    let page = child.places().thread_area(n);
     let end = page + layout::THREAD_AREA;
     let stack = works("a stack", account.create_memory(STACK))?;
     let rights = Rights::READ | Rights::WRITE;
     works("map it", child.process().map(stack.memory(), end - STACK * PAGE_SIZE, 0, STACK, rights))?;
     // As after a call: the stack is aligned to 16 bytes but for a return address.
     let entry = thread as extern "C" fn(u64) -> ! as usize as u64;
+    let entry = works("its address", child.process().address_of(entry))?;
     let start = ThreadStart { entry, stack: end - 8, page, argument: n, priority: given::PRIORITY };
     works("a thread", child.process().start(start)).map(drop)
 }

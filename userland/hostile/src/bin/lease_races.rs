@@ -6,7 +6,7 @@ extern crate alloc;
 
 use hostile::check::works;
 use hostile::{Given, Verdict, given, holds, raw};
-use libipc::abi::{LeaseDescriptor, Message, MessagePage, Sysno, Tag, layout};
+use libipc::abi::{LeaseDescriptor, Message, MessagePage, Sysno, Tag};
 use libipc::sys::{self, ThreadStart};
 use libipc::{Rights, SysError};
 
@@ -23,9 +23,9 @@ fn run(given: &Given) -> Verdict {
     let received = works("receive", sys::recv(queue.handle(), None))?;
     // A second thread of the lender rewrites the descriptor, without end.
     let start = ThreadStart {
-        entry: rewrite as *const () as u64,
-        stack: layout::THREAD_AREAS + 2 * layout::THREAD_AREA,
-        page: layout::THREAD_AREAS + layout::THREAD_AREA,
+        entry: works("its address", child.process().address_of(rewrite as *const () as u64))?,
+        stack: child.places().thread_area(2),
+        page: child.places().thread_area(1),
         argument: 0,
         priority: given::PRIORITY,
     };
@@ -64,7 +64,7 @@ fn lend(given: &Given) -> Verdict {
 
 /// The rewriting thread: the descriptor is in the first thread's message page.
 extern "C" fn rewrite() -> ! {
-    let first = layout::THREAD_AREAS + core::mem::offset_of!(MessagePage, leases) as u64;
+    let first = libipc::memory::own_places().thread_area(0) + core::mem::offset_of!(MessagePage, leases) as u64;
     let (length, start) = (first + 8, first + 7);
     loop {
         // The length is 128 or 0; the address is the lender's or far up in the kernel's half.

@@ -15,6 +15,7 @@ hostile::attack!(run);
 fn run(given: &Given) -> Verdict {
     let puppet = Puppet::start(given)?;
     let text = run as *const () as u64;
+    let area = libipc::memory::own_places().thread_area(0);
     let ranges = [
         (0, 8),
         (8, 8),
@@ -27,9 +28,9 @@ fn run(given: &Given) -> Verdict {
         (0xffff_8000_0000_0000, 8),
         (0xffff_ffff_8010_0000, 64),
         (layout::MAP_END - PAGE_SIZE, 8),
-        (layout::THREAD_AREAS + PAGE_SIZE, 8),
+        (area + PAGE_SIZE, 8),
         (layout::USER_START, 8),
-        (layout::THREAD_AREAS + layout::THREAD_AREA - 4, 8),
+        (area + layout::THREAD_AREA - 4, 8),
     ];
     for (start, length) in ranges {
         let lease = LeaseDescriptor { start, length, of: 0, access: 3, index: 0 };

@@ -23,6 +23,8 @@ fn run(given: &Given) -> Verdict {
         words: [0, address, 64, 0],
         ..Order::default()
     };
+    // Of the puppet, which makes the call.
+    let area = puppet.child.places().thread_area(0);
     let nowhere = [
         0,
         1,
@@ -34,7 +36,7 @@ fn run(given: &Given) -> Verdict {
         u64::MAX - 63,
         u64::MAX,
         layout::MAP_END - PAGE_SIZE,
-        layout::THREAD_AREAS + PAGE_SIZE,
+        area + PAGE_SIZE,
     ];
     // `u64::MAX` and the number before it are names of the puppet's own, so they are left out.
     for address in nowhere.into_iter().filter(|address| *address < u64::MAX - 1) {

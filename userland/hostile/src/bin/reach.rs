@@ -10,12 +10,16 @@ use libipc::abi::layout;
 hostile::attack!(run);
 
 static DATA: [u8; 16] = [0xc3; 16];
+/// Where a linker puts programs that may not be moved.
+const IMAGE: u64 = 0x20_0000;
 const KERNEL: u64 = 0xffff_8000_0010_0000;
 
 fn run(given: &Given) -> Verdict {
     let page = raw::page() as u64;
     let text = run as *const () as u64;
     match given.argument() {
+        "read-image" => raw::poke(page + 4000, raw::peek(IMAGE)),
+        "run-image" => raw::jump(IMAGE),
         "read-null" => raw::poke(0, raw::peek(8)),
         "read-kernel" => raw::poke(page + 4000, raw::peek(KERNEL)),
         "write-kernel" => raw::poke(KERNEL, 1),

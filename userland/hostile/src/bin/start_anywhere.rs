@@ -15,8 +15,10 @@ hostile::attack!(run);
 
 fn run(given: &Given) -> Verdict {
     let puppet = Puppet::start(given)?;
-    let free = layout::THREAD_AREAS + 4 * layout::THREAD_AREA;
-    let good = ThreadStart { entry: cpu::spin as *const () as u64, stack: free, page: free, argument: 0, priority: 0 };
+    let places = puppet.child.places();
+    let free = places.thread_area(4);
+    let entry = works("its address", puppet.process().address_of(cpu::spin as *const () as u64))?;
+    let good = ThreadStart { entry, stack: free, page: free, argument: 0, priority: 0 };
     let outside =
         [0, layout::USER_START - 1, layout::USER_END + 1, 0x0000_8000_0000_0000, 0xffff_8000_0000_0000, u64::MAX];
     let start = |start| puppet.process().start(start);
@@ -28,11 +30,7 @@ fn run(given: &Given) -> Verdict {
     for page in [free + 1, free + 8, free + 4095, layout::USER_END] {
         refused("page", SysError::BadAddress, start(ThreadStart { page, ..good }))?;
     }
-    for page in [
-        layout::THREAD_AREAS,
-        cpu::spin as *const () as u64 & !4095,
-        layout::THREAD_AREAS + layout::THREAD_AREA - PAGE_SIZE,
-    ] {
+    for page in [places.thread_area(0), entry & !4095, places.thread_area(1) - PAGE_SIZE] {
         refused("a page in use", SysError::AddressInUse, start(ThreadStart { page, ..good }))?;
     }
     for priority in [9, 31, 32, 255] {
