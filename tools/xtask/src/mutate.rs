@@ -1,8 +1,8 @@
 //! `cargo xtask mutate`: are the tests able to fail? Breaks one check of the kernel at a time, in a copy of the sources,
 //! and names the first test of the object logic that notices.
 //!
-//! 1. The sources themselves are never touched: a copy under `target/mutate` is. What cargo builds of it lies beside what it
-//!    builds of the sources, under names that tell the two apart.
+//! 1. The sources themselves are never touched: a copy under `target/mutate` is, with a build folder of its own. In the same
+//!    folder cargo would take what it has built of the one for the other.
 //! 2. A mutation that no longer fits the source is an error, not a mutation that was caught.
 
 use anyhow::{Context, Result, bail, ensure};
@@ -215,7 +215,7 @@ fn build(copy: &Path) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["test", "--quiet", "-p", "kernel", "--lib", "--no-run", "--message-format=json-render-diagnostics"]);
-    command.env("CARGO_TARGET_DIR", workspace::target_dir()).current_dir(copy.join("src"));
+    command.env("CARGO_TARGET_DIR", copy.join("build")).current_dir(copy.join("src"));
     let output = command.output().context("cannot run cargo")?;
     if !output.status.success() {
         bail!("it does not build:\n{}", String::from_utf8_lossy(&output.stderr));
