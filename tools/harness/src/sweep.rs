@@ -23,6 +23,9 @@ const STEPS: usize = 40;
 const DISK: u64 = 32 << 20;
 /// Name of the image in its directory.
 const IMAGE: &str = "disk.img";
+/// MiB of RAM. Little, so that files do not all fit into the cache, and so that it has few pages: each one that is touched
+/// for the first time is an entry.
+const MEMORY: u32 = 32;
 /// How long a run may take; it takes a second.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Where the shell finds its commands.
@@ -182,7 +185,8 @@ impl Sweep {
         let image = directory.path().join(IMAGE);
         crate::disk::copy_sparse(&self.directory.path().join(IMAGE), &image)?;
         let disk = Disk::open(&image)?;
-        let mut builder = System::builder().images(self.images.clone()).disk(&disk).patience(PATIENCE).word("count=1");
+        let builder = System::builder().images(self.images.clone()).disk(&disk).memory(MEMORY);
+        let mut builder = builder.patience(PATIENCE).word("count=1");
         for word in words {
             builder = builder.word(word);
         }
