@@ -9,23 +9,30 @@ use crate::page::{self, Payload};
 use crate::server::Outcome;
 use crate::sys::{self, Deadline, Received};
 use crate::wire;
-use abi::{Message, MessageId};
+use abi::{CallFlags, Message, MessageId};
 
-/// A queue to call, and how long to wait for each reply. What generated clients are made of.
+/// A queue to call, how long to wait for each reply, and how often a call may be delivered. What generated clients are
+/// made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoint {
     queue: Queue,
     deadline: Deadline,
+    flags: CallFlags,
 }
 
 impl Endpoint {
     /// Calls wait as long as the kernel's patience.
     pub const fn new(queue: Queue) -> Endpoint {
-        Endpoint { queue, deadline: None }
+        Endpoint { queue, deadline: None, flags: CallFlags::empty() }
     }
     /// The same, with calls that give up at `deadline`.
     pub const fn until(self, deadline: Deadline) -> Endpoint {
-        Endpoint { queue: self.queue, deadline }
+        Endpoint { deadline, ..self }
+    }
+    /// The same, with calls that are delivered once at most: where the server dies of one, or is killed, it is answered
+    /// [`SysError::ServerDied`](abi::SysError::ServerDied) instead of being delivered again.
+    pub const fn once(self) -> Endpoint {
+        Endpoint { flags: CallFlags::ONCE, ..self }
     }
     /// The queue.
     pub const fn queue(self) -> Queue {
@@ -34,7 +41,7 @@ impl Endpoint {
     /// Calls; an error in the reply becomes `E`.
     #[inline(always)]
     pub fn call<E: ProtocolError>(self, request: Message) -> Result<Message, E> {
-        wire::check(sys::call_until(self.queue.handle(), request, self.deadline))
+        wire::check(sys::call_with(self.queue.handle(), request, self.deadline, self.flags))
     }
 }
 

@@ -24,6 +24,9 @@ pub fn generate(d: &Definition) -> TokenStream {
             /// The same, with calls that give up at `deadline`.
             #[inline]
             pub const fn until(self, deadline: ::libipc::sys::Deadline) -> Self { Self(self.0.until(deadline)) }
+            /// The same, with calls that are delivered once at most: redelivery is off.
+            #[inline]
+            pub const fn once(self) -> Self { Self(self.0.once()) }
             /// The queue.
             #[inline]
             pub const fn queue(self) -> ::libipc::Queue { self.0.queue() }

@@ -57,8 +57,9 @@ pub fn call_once(queue: Handle, request: Message, deadline: Deadline) -> Result<
     call_with(queue, request, deadline, CallFlags::ONCE)
 }
 
+/// [`call_until`] with these flags.
 #[inline(always)]
-fn call_with(queue: Handle, m: Message, deadline: Deadline, flags: CallFlags) -> Result<Message, SysError> {
+pub(crate) fn call_with(queue: Handle, m: Message, deadline: Deadline, flags: CallFlags) -> Result<Message, SysError> {
     let rax = with(Sysno::Call, deadline, flags);
     let f = message(Frame { rax, rdi: queue.raw(), rsi: m.tag.raw(), r15: 0, words: m.words });
     page::clear_leases(m.tag.leases());

@@ -472,13 +472,15 @@ impl Supervisor {
     }
 }
 
-/// Refuses every call that waits on `queue`.
+/// Refuses every call that waits on `queue`, so that its caller knows whether a server has ever had it.
 fn refuse_calls(queue: Queue) {
     while let Ok(received) = sys::recv(queue.handle(), Some(0)) {
-        wire::close_received(received.message.tag);
-        if received.message.tag.delivery() == Delivery::Call {
+        let tag = received.message.tag;
+        wire::close_received(tag);
+        if tag.delivery() == Delivery::Call {
+            let error = if tag.attempt() == 0 { SysError::Closed } else { SysError::ServerDied };
             // Refused only where the caller is gone.
-            let _ = sys::reply(received.id, wire::status(SYS_STATUS + SysError::Closed as u16));
+            let _ = sys::reply(received.id, wire::status(SYS_STATUS + error as u16));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the hostile programs share. Each of them is one attack on the kernel or on another program: it states what must
 //! happen, tries, and ends with status 0 only where the kernel refused exactly as it must. Those that the kernel must
-//! end do not end by themselves. `hostile` runs them all, with a well-behaved server and its client beside.
+//! end do not end by themselves. `hostile` runs them all, with a well-behaved server and its client beside. Servers that
+//! do not serve (`server_dies`, `server_deaf`, `server_mute`), and a client that says what it is told then (`outcomes`), are no attacks.
 //!
 //! Invariants:
 //! 1. `unsafe` stands in [`raw`] and [`cpu`] alone: the system call with wild registers, and single instructions.
@@ -9,6 +10,7 @@
 #![deny(unsafe_code)]
 extern crate alloc;
 
+pub mod bad_server;
 pub mod cases;
 pub mod check;
 #[allow(unsafe_code)]
