@@ -16,23 +16,27 @@ use abi::{CallFlags, Message, MessageId};
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoint {
     queue: Queue,
-    deadline: Deadline,
+    /// Means something where `flags` have `DEADLINE`.
+    deadline: u64,
     flags: CallFlags,
 }
 
 impl Endpoint {
     /// Calls wait as long as the kernel's patience.
     pub const fn new(queue: Queue) -> Endpoint {
-        Endpoint { queue, deadline: None, flags: CallFlags::empty() }
+        Endpoint { queue, deadline: 0, flags: CallFlags::empty() }
     }
     /// The same, with calls that give up at `deadline`.
     pub const fn until(self, deadline: Deadline) -> Endpoint {
-        Endpoint { deadline, ..self }
+        match deadline {
+            None => Endpoint { flags: self.flags.difference(CallFlags::DEADLINE), ..self },
+            Some(deadline) => Endpoint { deadline, flags: self.flags.union(CallFlags::DEADLINE), ..self },
+        }
     }
     /// The same, with calls that are delivered once at most: where the server dies of one, or is killed, it is answered
     /// [`SysError::ServerDied`](abi::SysError::ServerDied) instead of being delivered again.
     pub const fn once(self) -> Endpoint {
-        Endpoint { flags: CallFlags::ONCE, ..self }
+        Endpoint { flags: self.flags.union(CallFlags::ONCE), ..self }
     }
     /// The queue.
     pub const fn queue(self) -> Queue {
@@ -41,7 +45,8 @@ impl Endpoint {
     /// Calls; an error in the reply becomes `E`.
     #[inline(always)]
     pub fn call<E: ProtocolError>(self, request: Message) -> Result<Message, E> {
-        wire::check(sys::call_with(self.queue.handle(), request, self.deadline, self.flags))
+        let deadline = if self.flags.contains(CallFlags::DEADLINE) { Some(self.deadline) } else { None };
+        wire::check(sys::call_with(self.queue.handle(), request, deadline, self.flags))
     }
 }
 

@@ -87,6 +87,8 @@ pub struct Cache<'m, D> {
     /// Blocks on their way between slots and disk that do not lie side by side.
     pub(crate) bounce: &'m mut [u8],
     records: Records,
+    /// Whether what has taken effect is recorded.
+    recording: bool,
     index: Index,
     stage: Vec<Staged>,
     /// Freed ranges of the operation under way.
@@ -126,6 +128,7 @@ impl<'m, D: Disk> Cache<'m, D> {
             slots: vec![FREE; count],
             bounce: &mut bounce[..run * BLOCK],
             records,
+            recording: true,
             index: Index::new(count),
             stage: Vec::new(),
             stage_freed: Vec::new(),
@@ -219,6 +222,9 @@ impl<'m, D: Disk> Cache<'m, D> {
 
     /// The answer that message `id` was given, if it has taken effect.
     pub fn answered(&self, id: u64) -> Option<Packed> {
+        if !self.recording {
+            return None;
+        }
         self.records.answer(&self.region, id)
     }
 
@@ -507,6 +513,11 @@ impl<'m, D: Disk> Cache<'m, D> {
         self.stage_freed.clear();
     }
 
+    /// From now on nothing is recorded, and nothing is answered from a record.
+    pub fn stop_recording(&mut self) {
+        self.recording = false;
+    }
+
     /// Makes the operation under way take effect, together with the answer to its message if it has one.
     pub fn commit(&mut self, message: Option<(u64, Packed)>) {
         if self.stage.is_empty() && self.stage_freed.is_empty() && message.is_none() {
@@ -527,7 +538,7 @@ impl<'m, D: Disk> Cache<'m, D> {
             tag: 0,
             sum: 0,
         }));
-        let record = message.map(|(id, answer)| self.records.next(&self.region, id, answer));
+        let record = message.filter(|_| self.recording).map(|(id, answer)| self.records.next(&self.region, id, answer));
         if record.is_some() {
             self.records.retire(&self.region);
         }

@@ -9,6 +9,7 @@
 //! | `persistent` | the block cache, of at least 512 KiB |
 //! | `log` | for what it has to say |
 //! | text `incarnation` | higher with each restart |
+//! | text `records` | `off`: what has taken effect is not recorded |
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -48,6 +49,9 @@ fn main(startup: Startup<'static>) -> Result<(), String> {
     let disk = RemoteDisk::open(block, memory, address, buffer, epoch)
         .map_err(|error| format!("cannot attach to the disk: {error}"))?;
     let mut fs = Fs::open(cache, disk, calendar).map_err(|error| format!("cannot open the filesystem: {error:?}"))?;
+    if startup.env("records") == Some("off") {
+        fs.stop_recording();
+    }
     if fs.space().is_ok_and(|space| space.inodes >= INODES) {
         return Err("the filesystem has more inodes than a badge can tell apart".into());
     }

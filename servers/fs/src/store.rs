@@ -504,6 +504,11 @@ impl<'m, D: Disk> Fs<'m, D> {
         self.cache.sync()
     }
 
+    /// From now on an operation is done whenever it is asked for: a message that comes again is done again.
+    pub fn stop_recording(&mut self) {
+        self.cache.stop_recording();
+    }
+
     /// If message `id` has taken effect: the file that was answered, which is inode 0 where the answer was no file.
     pub fn recorded(&self, id: MessageId) -> Option<FileId> {
         self.cache.answered(id).map(FileId::unpack)

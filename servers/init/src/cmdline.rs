@@ -9,6 +9,8 @@ pub struct Options {
     pub exec: Option<String>,
     /// `coverage=1`: tell at the end which rights the services never used, as the kernel has noted it.
     pub coverage: bool,
+    /// `records=off`: services are told not to record what has taken effect.
+    pub records_off: bool,
 }
 
 /// Why a command line was refused.
@@ -34,6 +36,7 @@ pub fn parse(line: &str) -> Result<Options, BadOption> {
             options.exec = Some(from_hex(value).ok_or(BadOption::Exec)?);
         }
         options.coverage |= word == "coverage=1";
+        options.records_off |= word == "records=off";
     }
     Ok(options)
 }
@@ -54,8 +57,9 @@ mod tests {
     fn a_command_comes_out_as_it_was_written() {
         let options = parse("console=x exec=6563686f20c3a4 quiet").expect("it is well formed");
         assert_eq!(options.exec, Some("echo ä".to_string()));
-        assert_eq!(parse("exec="), Ok(Options { exec: Some(String::new()), coverage: false }));
-        assert_eq!(parse("coverage=1"), Ok(Options { exec: None, coverage: true }));
+        assert_eq!(parse("exec="), Ok(Options { exec: Some(String::new()), ..Options::default() }));
+        assert_eq!(parse("coverage=1"), Ok(Options { coverage: true, ..Options::default() }));
+        assert_eq!(parse("records=off"), Ok(Options { records_off: true, ..Options::default() }));
         assert_eq!(parse(""), Ok(Options::default()));
     }
 

@@ -207,6 +207,9 @@ fn make_service(
         }
         boot.memories.push(made);
     }
+    if boot.options.records_off {
+        unit.tell("records", "off".into());
+    }
     if let Some(command) = &boot.options.exec {
         let value = if service.name == manifest::SESSION { command.clone() } else { "1".into() };
         unit.tell("exec", value);

@@ -74,6 +74,17 @@ pub fn overwrite(bench: &Bench) -> Outcome<Figure> {
     Ok(bench.rounds(ROUNDS, round)?.figure())
 }
 
+/// A file comes and goes.
+pub fn create(bench: &Bench) -> Outcome<Figure> {
+    const NEW: &str = "/tmp/bench.new";
+    let root = bench.files.root();
+    let round = |_| {
+        drop(root.create(NEW).map_err(during(NEW))?);
+        root.unlink(NEW).map_err(during(NEW))
+    };
+    Ok(bench.rounds(ROUNDS, round)?.figure())
+}
+
 /// Files of [`LARGE`] bytes that the host has put on the disk, so that none of them is in anybody's memory.
 const COLD: [&str; 4] = ["/home/bench-0", "/home/bench-1", "/home/bench-2", "/home/bench-3"];
 /// Their size.

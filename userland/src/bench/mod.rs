@@ -85,6 +85,7 @@ pub const ROWS: &[Row] = &[
     row("open", "open and close of a file", file::open),
     row("stat", "stat of a file", file::stat),
     row("write", "4 KiB overwrite without sync", file::overwrite),
+    row("create", "creation and removal of a file", file::create),
     row("fsync", "append of 100 bytes and fsync", file::append),
     row("uncached", "4 KiB uncached read, from the program to the disk and back", file::uncached),
     row("sequential", "16 MiB uncached from end to end, in 64 KiB reads", file::sequential),

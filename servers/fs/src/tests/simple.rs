@@ -121,6 +121,20 @@ fn a_message_is_carried_out_once_and_answered_twice() {
 }
 
 #[test]
+fn with_records_off_a_message_that_comes_again_is_carried_out_again() {
+    let (disk, mut mem) = (fresh(), memory(256));
+    let mut fs = open(&mut mem, &disk);
+    fs.stop_recording();
+    let root = fs.root().unwrap();
+    let file = fs.create(1, root, b"f", true).unwrap();
+    assert_eq!(fs.append(2, file, b"abc"), Ok((0, 3)));
+    assert_eq!((fs.recorded(2), fs.append(2, file, b"abc")), (None, Ok((3, 3))));
+    drop(fs);
+    let mut fs = open(&mut mem, &disk);
+    assert_eq!((fs.recorded(2), read_all(&mut fs, file).unwrap()), (None, b"abcabc".to_vec()), "the effects last");
+}
+
+#[test]
 fn a_commit_writes_nothing_to_the_disk_and_survives_a_restart() {
     let (disk, mut mem) = (fresh(), memory(512));
     let mut fs = open(&mut mem, &disk);

@@ -7,6 +7,7 @@
 pub mod aims;
 pub mod baseline;
 pub mod boot;
+pub mod recoverability;
 
 use crate::{
     Disk, Images,
@@ -63,10 +64,15 @@ pub struct Setting {
 
 /// Boots a fresh system and measures the rows of these names, or all; each is passed to `seen` as it comes.
 pub fn measure(names: &[String], setting: Setting, mut seen: impl FnMut(&Row)) -> Result<Vec<Row>> {
-    let (host, guest): (Vec<_>, Vec<_>) = names.iter().cloned().partition(|name| aims::HOST.contains(&name.as_str()));
+    let (compared, rest): (Vec<_>, Vec<_>) =
+        names.iter().cloned().partition(|name| recoverability::COSTS.iter().any(|cost| cost.row == *name));
+    let (host, guest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|name| aims::HOST.contains(&name.as_str()));
     let mut rows = Vec::new();
     if names.is_empty() || !guest.is_empty() {
-        rows = measure_in_guest(&guest, setting, &mut seen)?;
+        rows = measure_in_guest(&guest, &[], setting, &mut seen)?;
+    }
+    if names.is_empty() || !compared.is_empty() {
+        rows.extend(recoverability::measure(&compared, setting, &mut seen)?);
     }
     if names.is_empty() || !host.is_empty() {
         let text = "power-on to the shell's prompt, with the firmware".into();
@@ -77,7 +83,13 @@ pub fn measure(names: &[String], setting: Setting, mut seen: impl FnMut(&Row)) -
     Ok(rows)
 }
 
-fn measure_in_guest(names: &[String], setting: Setting, seen: &mut impl FnMut(&Row)) -> Result<Vec<Row>> {
+/// Boots with these further words on the kernel's command line and has the guest measure.
+fn measure_in_guest(
+    names: &[String],
+    words: &[&str],
+    setting: Setting,
+    seen: &mut impl FnMut(&Row),
+) -> Result<Vec<Row>> {
     let Setting { memory, traced, timeout } = setting;
     let images = Images::get()?;
     let disk = Disk::scratch(DISK)?;
@@ -95,6 +107,7 @@ fn measure_in_guest(names: &[String], setting: Setting, seen: &mut impl FnMut(&R
         words: [exec_word(&command), FIXED_LAYOUT.into()]
             .into_iter()
             .chain((!traced).then(|| NO_TRACE.into()))
+            .chain(words.iter().map(|word| (*word).to_owned()))
             .collect(),
         icount: true,
         reboot: false,
