@@ -168,14 +168,14 @@ fn a_machine_check_in_the_kernel_ends_it_with_the_reason() -> Result<()> {
 
 #[test]
 fn a_machine_check_before_the_kernels_first_instruction_has_a_stack_of_its_own() -> Result<()> {
-    let words = treat(&["go('syscall_entry')", MACHINE_CHECK, "leave()"])?.dies()?;
+    let words = treat(&["door()", MACHINE_CHECK, "leave()"])?.dies()?;
     assert!(words.contains("kernel panic: machine check") && words.contains(" cs 0x8 "), "{words}");
     Ok(())
 }
 
 #[test]
 fn a_machine_check_in_a_program_ends_the_kernel_with_the_reason() -> Result<()> {
-    let words = treat(&["go('syscall_entry'); go(number('$rcx'))", MACHINE_CHECK, "leave()"])?.dies()?;
+    let words = treat(&["door(); go(number('$rcx'))", MACHINE_CHECK, "leave()"])?.dies()?;
     assert!(words.contains("kernel panic: machine check") && words.contains(" cs 0x23 "), "{words}");
     Ok(())
 }
@@ -220,8 +220,8 @@ fn an_interrupt_that_is_due_after_an_nmi_between_sti_and_hlt_comes_where_the_ker
 #[test]
 fn a_debug_exception_that_mov_ss_delays_into_the_kernels_first_instruction_is_nobodys() -> Result<()> {
     // As after `mov ss` on a breakpoint, and then `syscall`: ring 0, with the program's stack and GS.
-    let step = "go('syscall_entry'); put(eflags=flags() | 0x100); go('debug_entry')";
-    let told = "print('from', '%#x' % word(number('$rsp') + 8), word(number('$rsp')) - number('&syscall_entry'))";
+    let step = "at = door(); put(eflags=flags() | 0x100); go('debug_entry')";
+    let told = "print('from', '%#x' % word(number('$rsp') + 8), word(number('$rsp')) - at)";
     let said = treat(&[step, told, "leave()"])?.lives()?;
     // Ring 0, at the second instruction.
     assert!(said.contains("from 0x8 ") && !said.contains("from 0x8 0\n"), "{said}");
