@@ -7,6 +7,22 @@
 use super::Frame;
 use core::arch::asm;
 
+/// The instruction, with `r11` and the vector registers, which every system call destroys.
+macro_rules! trap {
+    ($($operands:tt)*) => {
+        asm!(
+            $($operands)*
+            lateout("r11") _,
+            lateout("xmm0") _, lateout("xmm1") _, lateout("xmm2") _, lateout("xmm3") _, lateout("xmm4") _,
+            lateout("xmm5") _, lateout("xmm6") _, lateout("xmm7") _, lateout("xmm8") _, lateout("xmm9") _,
+            lateout("xmm10") _, lateout("xmm11") _, lateout("xmm12") _, lateout("xmm13") _, lateout("xmm14") _,
+            lateout("xmm15") _,
+            lateout("st(0)") _, lateout("st(1)") _, lateout("st(2)") _, lateout("st(3)") _,
+            lateout("st(4)") _, lateout("st(5)") _, lateout("st(6)") _, lateout("st(7)") _,
+        )
+    };
+}
+
 /// A call that carries a message: all registers both ways.
 #[inline(always)]
 pub(crate) fn message(f: Frame) -> Frame {
@@ -17,20 +33,13 @@ pub(crate) fn message(f: Frame) -> Frame {
     //            all of which the safe wrappers take as exclusive borrows or reach as raw memory.
     //         2. rbx is pushed and popped around the call, with the stack pointer as found.
     unsafe {
-        asm!(
+        trap!(
             "push rbx", "mov rbx, rcx", "syscall", "mov rcx, rbx", "pop rbx",
             inlateout("rax") f.rax => rax, inlateout("rdi") f.rdi => rdi, inlateout("rsi") f.rsi => rsi,
             inlateout("r15") f.r15 => r15,
             inlateout("rdx") f.words[0] => w0, inlateout("r8") f.words[1] => w1, inlateout("r9") f.words[2] => w2,
             inlateout("r10") f.words[3] => w3, inlateout("rcx") f.words[4] => w4, inlateout("r12") f.words[5] => w5,
             inlateout("r13") f.words[6] => w6, inlateout("r14") f.words[7] => w7,
-            lateout("r11") _,
-            lateout("xmm0") _, lateout("xmm1") _, lateout("xmm2") _, lateout("xmm3") _, lateout("xmm4") _,
-            lateout("xmm5") _, lateout("xmm6") _, lateout("xmm7") _, lateout("xmm8") _, lateout("xmm9") _,
-            lateout("xmm10") _, lateout("xmm11") _, lateout("xmm12") _, lateout("xmm13") _, lateout("xmm14") _,
-            lateout("xmm15") _,
-            lateout("st(0)") _, lateout("st(1)") _, lateout("st(2)") _, lateout("st(3)") _,
-            lateout("st(4)") _, lateout("st(5)") _, lateout("st(6)") _, lateout("st(7)") _,
         );
     }
     Frame { rax, rdi, rsi, r15, words: [w0, w1, w2, w3, w4, w5, w6, w7] }
@@ -43,19 +52,12 @@ pub(crate) fn receive(rax: u64, rdi: u64, rsi: u64, r15: u64) -> Frame {
     let (w0, w1, w2, w3, w4, w5, w6, w7);
     // SAFETY: as in `message`.
     unsafe {
-        asm!(
+        trap!(
             "push rbx", "syscall", "mov rcx, rbx", "pop rbx",
             inlateout("rax") rax => result, inlateout("rdi") rdi => badge, inlateout("rsi") rsi => tag,
             inlateout("r15") r15 => id,
             lateout("rdx") w0, lateout("r8") w1, lateout("r9") w2, lateout("r10") w3, lateout("rcx") w4,
             lateout("r12") w5, lateout("r13") w6, lateout("r14") w7,
-            lateout("r11") _,
-            lateout("xmm0") _, lateout("xmm1") _, lateout("xmm2") _, lateout("xmm3") _, lateout("xmm4") _,
-            lateout("xmm5") _, lateout("xmm6") _, lateout("xmm7") _, lateout("xmm8") _, lateout("xmm9") _,
-            lateout("xmm10") _, lateout("xmm11") _, lateout("xmm12") _, lateout("xmm13") _, lateout("xmm14") _,
-            lateout("xmm15") _,
-            lateout("st(0)") _, lateout("st(1)") _, lateout("st(2)") _, lateout("st(3)") _,
-            lateout("st(4)") _, lateout("st(5)") _, lateout("st(6)") _, lateout("st(7)") _,
         );
     }
     Frame { rax: result, rdi: badge, rsi: tag, r15: id, words: [w0, w1, w2, w3, w4, w5, w6, w7] }
@@ -66,15 +68,9 @@ pub(crate) fn receive(rax: u64, rdi: u64, rsi: u64, r15: u64) -> Frame {
 pub(crate) fn bare(rax: u64) {
     // SAFETY: as in `message`; the kernel gives the other registers back as they were.
     unsafe {
-        asm!(
+        trap!(
             "syscall",
-            inlateout("rax") rax => _, lateout("rcx") _, lateout("r11") _,
-            lateout("xmm0") _, lateout("xmm1") _, lateout("xmm2") _, lateout("xmm3") _, lateout("xmm4") _,
-            lateout("xmm5") _, lateout("xmm6") _, lateout("xmm7") _, lateout("xmm8") _, lateout("xmm9") _,
-            lateout("xmm10") _, lateout("xmm11") _, lateout("xmm12") _, lateout("xmm13") _, lateout("xmm14") _,
-            lateout("xmm15") _,
-            lateout("st(0)") _, lateout("st(1)") _, lateout("st(2)") _, lateout("st(3)") _,
-            lateout("st(4)") _, lateout("st(5)") _, lateout("st(6)") _, lateout("st(7)") _,
+            inlateout("rax") rax => _, lateout("rcx") _,
         );
     }
 }
@@ -86,19 +82,13 @@ pub(crate) fn short(rax: u64, rdi: u64, rsi: u64, r15: u64, w: [u64; 4]) -> (u64
     let (w0, w1, w2, w3);
     // SAFETY: as in `message`; the words not set here are declared as destroyed.
     unsafe {
-        asm!(
+        trap!(
             "push rbx", "syscall", "pop rbx",
             inlateout("rax") rax => result, inlateout("rdi") rdi => _, inlateout("rsi") rsi => _,
             inlateout("r15") r15 => _,
             inlateout("rdx") w[0] => w0, inlateout("r8") w[1] => w1, inlateout("r9") w[2] => w2,
             inlateout("r10") w[3] => w3,
-            lateout("rcx") _, lateout("r11") _, lateout("r12") _, lateout("r13") _, lateout("r14") _,
-            lateout("xmm0") _, lateout("xmm1") _, lateout("xmm2") _, lateout("xmm3") _, lateout("xmm4") _,
-            lateout("xmm5") _, lateout("xmm6") _, lateout("xmm7") _, lateout("xmm8") _, lateout("xmm9") _,
-            lateout("xmm10") _, lateout("xmm11") _, lateout("xmm12") _, lateout("xmm13") _, lateout("xmm14") _,
-            lateout("xmm15") _,
-            lateout("st(0)") _, lateout("st(1)") _, lateout("st(2)") _, lateout("st(3)") _,
-            lateout("st(4)") _, lateout("st(5)") _, lateout("st(6)") _, lateout("st(7)") _,
+            lateout("rcx") _, lateout("r12") _, lateout("r13") _, lateout("r14") _,
         );
     }
     (result, [w0, w1, w2, w3])
