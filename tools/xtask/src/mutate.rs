@@ -59,8 +59,8 @@ const MUTATIONS: &[Mutation] = &[
     mutation(
         "a derived capability has all rights that were asked for",
         "cap.rs",
-        "cap.kind, cap.object, cap.rights & mask, badge",
-        "cap.kind, cap.object, mask, badge",
+        "cap.kind, self.slots[cap.slot].object, cap.rights & mask, badge",
+        "cap.kind, self.slots[cap.slot].object, mask, badge",
     ),
     mutation(
         "anybody mints badges",
