@@ -4,11 +4,11 @@ use harness::{
     Disk, Images, Result, gdb,
     machine::{Machine, Streams},
     qemu::{Config, Serial},
-    system::SCRATCH,
+    system::{PATIENCE, SCRATCH},
 };
 use std::{
     io::{Read, Write},
-    process::{Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc::{self, Receiver},
     time::{Duration, Instant},
 };
@@ -56,57 +56,81 @@ fn a_place_that_the_server_does_not_have_is_said_so() -> Result<()> {
     Ok(())
 }
 
-/// Reads what is said until `wanted` is, or for two minutes: what came before that.
-fn said(output: &Receiver<Vec<u8>>, so_far: &mut String, wanted: &str) -> String {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while !so_far.contains(wanted) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match output.recv_timeout(left) {
-            Ok(bytes) => so_far.push_str(&String::from_utf8_lossy(&bytes)),
-            Err(_) => panic!("`{wanted}` was waited for, and this is what came:\n{so_far}"),
-        }
+/// A terminal with `cargo xtask gdb` in it. It goes with all that runs there when it is dropped.
+struct Terminal {
+    session: Child,
+    keys: ChildStdin,
+    screen: Receiver<Vec<u8>>,
+    unread: String,
+}
+
+impl Terminal {
+    fn open() -> Result<Terminal> {
+        // script(1) is a terminal to what it runs, and types what it reads.
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--return", "--command", "cargo xtask gdb", "/dev/null"]);
+        script.current_dir(harness::workspace::root()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut session = script.stderr(Stdio::null()).spawn()?;
+        let (keys, mut output) = (session.stdin.take().expect("a pipe"), session.stdout.take().expect("a pipe"));
+        let (sender, screen) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = output.read(&mut buffer) {
+                if sender.send(buffer[..length].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Terminal { session, keys, screen, unread: String::new() })
     }
-    let text = std::mem::take(so_far);
-    let (before, rest) = text.split_once(wanted).expect("it is there");
-    *so_far = rest.to_owned();
-    before.to_owned()
+
+    /// Reads until `wanted` is shown, which must come: what came before that.
+    fn expect(&mut self, wanted: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.unread.contains(wanted) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.screen.recv_timeout(left) {
+                Ok(bytes) => self.unread.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(_) => panic!("`{wanted}` was waited for, and this is what came:\n{}", self.unread),
+            }
+        }
+        let unread = std::mem::take(&mut self.unread);
+        let (before, rest) = unread.split_once(wanted).expect("it is there");
+        self.unread = rest.to_owned();
+        before.to_owned()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.session.kill();
+        let _ = self.session.wait();
+    }
 }
 
 #[test]
 fn at_a_terminal_ctrl_c_stops_the_machine_and_neither_gdb_nor_its_session_ends() -> Result<()> {
-    // script(1) is a terminal to what it runs, and types what it reads.
-    let mut terminal = Command::new("script");
-    terminal.args(["--quiet", "--return", "--command", "cargo xtask gdb", "/dev/null"]);
-    terminal.current_dir(harness::workspace::root()).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut session = terminal.spawn()?;
-    let (mut keys, mut screen) = (session.stdin.take().expect("a pipe"), session.stdout.take().expect("a pipe"));
-    let (sender, output) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        while let Ok(length @ 1..) = screen.read(&mut buffer) {
-            if sender.send(buffer[..length].to_vec()).is_err() {
-                return;
-            }
-        }
-    });
-    let mut so_far = String::new();
-    said(&output, &mut so_far, "(gdb) ");
+    let mut terminal = Terminal::open()?;
+    terminal.expect("its console goes to ");
+    let console = terminal.expect(" until gdb ends");
+    terminal.expect("(gdb) ");
     // Nobody gets there, so that it runs until it is stopped.
-    keys.write_all(b"hbreak *0xffffffffffffffff\n")?;
-    said(&output, &mut so_far, "(gdb) ");
-    // A key that comes before the machine goes on makes gdb say `Quit`.
-    for _ in 0..100 {
-        keys.write_all(b"continue\n")?;
-        said(&output, &mut so_far, "Continuing.");
-        keys.write_all(b"\x03")?;
-        if said(&output, &mut so_far, "(gdb) ").contains("received signal SIGINT") {
-            break;
-        }
+    terminal.keys.write_all(b"hbreak *0xffffffffffffffff\ncontinue\n")?;
+    terminal.expect("Continuing.");
+    // QEMU forgets a request to stop that comes before the machine goes on.
+    let started = Instant::now();
+    while std::fs::metadata(&console)?.len() == 0 {
+        assert!(started.elapsed() < PATIENCE, "the machine says nothing");
+        std::thread::sleep(Duration::from_millis(20));
     }
-    keys.write_all(b"print 6 * 7\n")?;
-    said(&output, &mut so_far, "$1 = 42");
-    keys.write_all(b"quit\n")?;
-    assert!(session.wait()?.success());
+    terminal.keys.write_all(b"\x03")?;
+    terminal.expect("received signal SIGINT");
+    terminal.expect("(gdb) ");
+    terminal.keys.write_all(b"print 6 * 7\n")?;
+    terminal.expect("$1 = 42");
+    terminal.keys.write_all(b"quit\n")?;
+    assert!(terminal.session.wait()?.success());
     Ok(())
 }
 

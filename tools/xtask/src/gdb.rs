@@ -5,7 +5,6 @@ use harness::{
     Disk, Images, gdb,
     qemu::{Config, Serial},
     system::SCRATCH,
-    workspace,
 };
 use signal_hook::consts::SIGINT;
 use std::{
@@ -66,9 +65,8 @@ impl Machine {
     fn start() -> Result<Machine> {
         let images = Images::get()?;
         let disk = Disk::scratch(SCRATCH)?;
-        let log = gdb::default_socket().with_file_name("console.log");
-        fs::create_dir_all(log.parent().context("a file has a folder")?)?;
         let folder = tempfile::tempdir()?;
+        let log = folder.path().join("console.log");
         let config = Config {
             qemu: None,
             boot: (&images).into(),
@@ -88,7 +86,7 @@ impl Machine {
         let child = command.spawn().context("cannot start QEMU")?;
         let machine = Machine { child, _disk: disk, folder };
         gdb::wait_for(&machine.socket(), Duration::from_secs(10))?;
-        eprintln!("A fresh machine; its console goes to {}.", workspace::shown(&log));
+        eprintln!("A fresh machine; its console goes to {} until gdb ends.", log.display());
         Ok(machine)
     }
 
