@@ -60,6 +60,12 @@ impl Model {
         self.caps.iter().find(|cap| cap.alive && cap.handle == handle)
     }
 
+    /// Whether `handle` names an object that the program was given.
+    pub fn is_given(&self, handle: Handle) -> bool {
+        let Some(cap) = self.get(handle) else { return false };
+        self.caps.iter().any(|given| given.fixed && given.object == cap.object)
+    }
+
     /// One that was there from the start.
     pub fn start_with(&mut self, handle: Handle, kind: Kind, rights: Rights) {
         let object = self.new_object(kind, None);

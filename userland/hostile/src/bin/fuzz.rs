@@ -384,11 +384,11 @@ impl Worker {
     /// Keeps out what would end the program, and what would fill it.
     fn tame(&mut self, step: &mut Step) {
         let account = self.account;
-        let own = self.model.get(step.first).is_some_and(|cap| cap.fixed);
         let harmful = match step.number {
             Sysno::Exit | Sysno::ThreadExit => true,
-            // Its own mappings, its streams.
-            Sysno::MemoryMap | Sysno::MemoryUnmap | Sysno::Call | Sysno::Post | Sysno::Close => own,
+            // Its own mappings, its streams; by whichever capability.
+            Sysno::MemoryMap | Sysno::MemoryUnmap | Sysno::Call | Sysno::Post => self.model.is_given(step.first),
+            Sysno::Close => self.model.get(step.first).is_some_and(|cap| cap.fixed),
             // An account whose last capability is closed is not to be had back.
             _ => false,
         };
