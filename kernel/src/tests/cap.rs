@@ -246,6 +246,7 @@ proptest! {
     #[test]
     fn derivation_matches_a_model_of_a_tree(
         steps in proptest::collection::vec((0..7u8, any::<usize>(), 0..3usize, any::<u16>(), 0..3u64), 1..70),
+        way in a_way(),
     ) {
         let mut w = World::new();
         let mut actors = vec![w.init];
@@ -266,6 +267,7 @@ proptest! {
         let base = w.audit().capabilities;
         let queue = w.queue(0);
         let object: Ref<Queue> = w.object(w.init, queue);
+        w.way = way;
         let mut tree = Tree(vec![Node { owner: 0, handle: queue, parent: None, rights: 7, badge: 0, alive: true }]);
         for (what, which, to, mask, badge) in steps {
             let living = tree.living();

@@ -309,8 +309,10 @@ proptest! {
     #[test]
     fn copies_by_lease_match_copies_of_slices(
         steps in proptest::collection::vec((0..3u8, 0..2u64, 0..9000u64, 0..9000u64, 0..9000u64), 1..12),
+        way in a_way(),
     ) {
         let mut w = World::new();
+        w.way = way;
         let l = loan(&mut w);
         let starts = [33, 5000];
         let id = borrow(&mut w, &l, &[lend(AT + starts[0], 4500, RW), lend(AT + starts[1], 7000, RW)]);
