@@ -112,6 +112,32 @@ fn every_operation_refuses_every_capability_of_another_kind() {
 }
 
 #[test]
+fn every_operation_refuses_a_handle_of_another_generation() {
+    for way in [Way::Handoff, Way::General] {
+        let mut w = World::of(2048);
+        let actor = w.actor(60);
+        let strong = one_of_each(&mut w, actor, |_| Rights::all());
+        let of = |wanted: Kind| strong.iter().find(|(kind, _)| *kind == wanted).unwrap().1;
+        w.way = way;
+        for number in Sysno::ALL {
+            let Some((first, _, second)) = operands(*number) else { continue };
+            let (first, other) = (of(first), second.map_or(Handle::NONE, |(kind, _)| of(kind)));
+            for change in [1, u32::MAX] {
+                // Of the one before, or of the one that comes.
+                let of_another = |h: Handle| Handle::new(h.index(), h.generation().wrapping_add(change));
+                let outcome = w.make(actor, sys(*number).on(of_another(first)).with(other));
+                assert_eq!(outcome, Err(SysError::BadHandle), "{number:?}");
+                if second.is_some() {
+                    let outcome = w.make(actor, sys(*number).on(first).with(of_another(other)));
+                    assert_eq!(outcome, Err(SysError::BadHandle), "{number:?}");
+                }
+            }
+        }
+        w.audit();
+    }
+}
+
+#[test]
 fn every_operation_refuses_a_capability_without_its_right_whatever_others_it_has() {
     let mut w = World::of(2048);
     let actor = w.actor(100);

@@ -57,6 +57,18 @@ const MUTATIONS: &[Mutation] = &[
         "if false {",
     ),
     mutation(
+        "the short ways do not look at the generation of a handle",
+        "cap.rs",
+        "let fine = self.generation == handle.generation()",
+        "let fine = handle.generation() != 0",
+    ),
+    mutation(
+        "the short ways do not look at rights",
+        "cap.rs",
+        "&& self.rights & needed.bits() == needed.bits();",
+        "&& needed.bits() == needed.bits();",
+    ),
+    mutation(
         "a derived capability has all rights that were asked for",
         "cap.rs",
         "cap.kind, self.slots[cap.slot].object, cap.rights & mask, badge",
