@@ -57,7 +57,7 @@ const MUTATIONS: &[Mutation] = &[
         "if false {",
     ),
     mutation(
-        "the short ways do not look at the generation of a handle",
+        "the short ways take stale handles",
         "cap.rs",
         "let fine = self.generation == handle.generation()",
         "let fine = handle.generation() != 0",
