@@ -189,3 +189,56 @@ impl<W: Words> PipeServer for Server<W> {
         now(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipes::MAX_PENDING;
+    use libipc::{proto::stream::StreamClient, server, testing::System};
+    use std::vec::Vec;
+
+    impl Words for Vec<u64> {
+        fn count(&self) -> usize {
+            self.len()
+        }
+        fn load(&self, at: usize) -> u64 {
+            self[at]
+        }
+        fn store(&mut self, at: usize, value: u64) {
+            self[at] = value;
+        }
+    }
+
+    #[test]
+    fn reads_whose_callers_are_gone_leave_their_places_to_others() {
+        let system = System::new();
+        let queue = system.queue(0);
+        let mut pipes = Pipes::open(vec![0; 1024], 1);
+        let (read, write) = pipes.create(1, 1, false).unwrap();
+        let [server, gone, reader, writer] = ["pipe", "gone", "reader", "writer"].map(|name| system.process(name));
+        let receive = Queue::new(server.grant(queue, Rights::RECEIVE, 0));
+        let client = |process: &libipc::testing::TestProcess, badge: Badge| {
+            StreamClient::new(Queue::new(process.grant(queue, Rights::SEND, badge.raw())))
+        };
+        let (lost, living, source) = (client(&gone, read), client(&reader, read), client(&writer, write));
+        server.enter(|| {
+            let mut pipe = Server::new(receive, pipes);
+            pipe.recovered();
+            let mut next = || server::handle(&mut pipe, sys::recv(receive.handle(), None).unwrap());
+            let waiting: Vec<_> = (0..MAX_PENDING).map(|_| gone.run(move || lost.read(0, &mut [0]))).collect();
+            (0..MAX_PENDING).for_each(|_| assert!(next().is_none(), "there is nothing to read yet"));
+            gone.kill();
+            waiting.into_iter().for_each(|thread| assert!(thread.join().is_err(), "it was killed in its call"));
+            let reading = reader.run(move || {
+                let mut byte = [0];
+                living.read(0, &mut byte).map(|bytes| (bytes, byte))
+            });
+            assert!(next().is_none(), "it waits like those before it, and is not refused");
+            let writing = writer.run(move || source.write(0, b"x"));
+            let (id, answer) = next().expect("there is a reader");
+            sys::reply(id, answer).unwrap();
+            assert_eq!(writing.join().unwrap(), Ok(1));
+            assert_eq!(reading.join().unwrap(), Ok((1, *b"x")));
+        });
+    }
+}
