@@ -66,9 +66,10 @@ struct Terminal {
 
 impl Terminal {
     fn open() -> Result<Terminal> {
-        // script(1) is a terminal to what it runs, and types what it reads.
+        // script(1) is a terminal to what it runs, and types what it reads. It runs it with a shell, which gets ^C too, and of
+        // which some would end by it when their command has ended: it gives way to the command.
         let mut script = Command::new("script");
-        script.args(["--quiet", "--return", "--command", "cargo xtask gdb", "/dev/null"]);
+        script.args(["--quiet", "--return", "--command", "exec cargo xtask gdb", "/dev/null"]);
         script.current_dir(harness::workspace::root()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut session = script.stderr(Stdio::null()).spawn()?;
         let (keys, mut output) = (session.stdin.take().expect("a pipe"), session.stdout.take().expect("a pipe"));
@@ -101,6 +102,16 @@ impl Terminal {
     }
 }
 
+impl Terminal {
+    /// What else came, when all has ended.
+    fn rest(&mut self) -> String {
+        while let Ok(bytes) = self.screen.recv_timeout(PATIENCE) {
+            self.unread.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        std::mem::take(&mut self.unread)
+    }
+}
+
 impl Drop for Terminal {
     fn drop(&mut self) {
         // It may have ended by itself.
@@ -130,7 +141,8 @@ fn at_a_terminal_ctrl_c_stops_the_machine_and_neither_gdb_nor_its_session_ends()
     terminal.keys.write_all(b"print 6 * 7\n")?;
     terminal.expect("$1 = 42");
     terminal.keys.write_all(b"quit\n")?;
-    assert!(terminal.session.wait()?.success());
+    let status = terminal.session.wait()?;
+    assert!(status.success(), "{status}; this was on the screen last:\n{}", terminal.rest());
     Ok(())
 }
 
