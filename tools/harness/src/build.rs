@@ -2,7 +2,7 @@
 //!
 //! Cargo says what it built, so a new server or program is found without a list here: binaries of packages under
 //! `servers/` go into the boot archive when `system.toml` names them, those under `userland/` go to the disk's `/bin`,
-//! but for the hostile ones, which only tests put on their disks. A server's package may also hold its client, a program
+//! but for the hostile ones, which only tests put on their disks or into their systems. A server's package may also hold its client, a program
 //! for `/bin`, whose name ends in `-client`. Packages under `examples/` are like those under `servers/`, for systems with
 //! a description of their own ([`Images::of_system`]).
 //! Files in the images directory are replaced whole, so that two builds at once do not see half of one another.
@@ -69,13 +69,13 @@ impl Images {
     }
 
     /// The images of the system that the description in this file is of: another boot archive, and the clients of the
-    /// examples beside the other programs.
+    /// examples beside the other programs. Its services may be hostile.
     pub fn of_system(description: &Path) -> Result<Images> {
         let images = Images::get()?;
         let folder = images.kernel.parent().context("a file has a directory")?.to_owned();
         let (clients, examples) =
             files(&folder.join(EXAMPLES))?.into_iter().partition::<Vec<_>, _>(|file| is_client(&name_of(file)));
-        let servers = [files(&folder.join("servers"))?, examples].concat();
+        let servers = [files(&folder.join("servers"))?, examples, images.hostile()?].concat();
         let names: Vec<String> = servers.iter().map(|server| name_of(server)).collect();
         let system = usable(description, &names)?;
         let name = workspace::shown(description).replace('/', "-");

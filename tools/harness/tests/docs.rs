@@ -258,13 +258,14 @@ fn the_store_of_the_tutorial_is_the_one_that_is_built_and_all_of_it_is_shown() -
 }
 
 /// Commands for the host that another test runs, or that stand for the tests themselves.
-const ELSEWHERE: [(&str, &str); 28] = [
+const ELSEWHERE: [(&str, &str); 29] = [
     ("./scripts/run.sh", "boots to a prompt for a person, as the tests in boot.rs do"),
     ("./scripts/test.sh", "the tests"),
     ("./scripts/test.sh copy", "some of the tests"),
     ("./scripts/test.sh ledger", "the test in nameless.rs"),
     ("./scripts/test.sh store", "the test in kv.rs"),
     ("./scripts/test.sh every_attack", "the tests in hostile.rs"),
+    ("./scripts/test.sh a_driver_that_breaks", "the test in hostile.rs"),
     ("./scripts/test.sh a_million_random", "the test in hostile.rs"),
     ("TESSERA_RESTARTS=10000 ./scripts/test.sh the_audit_is_equal", "the test in authority.rs, many times as long"),
     ("cargo xtask fuzz --calls 100M --jobs 2 --resume target/fuzz", "the test in hostile.rs makes a hundredth of it"),

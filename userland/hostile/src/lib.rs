@@ -5,7 +5,8 @@
 //!
 //! Invariants:
 //! 1. `unsafe` stands in [`raw`] and [`cpu`] alone: the system call with wild registers, and single instructions.
-//! 2. An attack has what any program has (its account, its streams) and the victim's queue, nothing else.
+//! 2. An attack has what any program has (its account, its streams) and the victim's queue, nothing else. The driver
+//!    `storm` has what a driver has: its ports and its interrupt.
 #![no_std]
 #![deny(unsafe_code)]
 extern crate alloc;
