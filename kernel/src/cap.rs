@@ -45,6 +45,10 @@ const GRANTED: u8 = 0x80;
 const MOST_SIBLINGS: usize = 1024;
 
 impl Slot {
+    /// What a page of slots is full of.
+    const EMPTY: Slot =
+        Slot { object: 0, kind: 0, marks: 0, rights: 0, generation: 0, child: 0, next: 0, prev: 0, badge: 0 };
+
     /// Whether it stays when its process is reset.
     pub(crate) fn is_granted(&self) -> bool {
         self.marks & GRANTED != 0
@@ -121,6 +125,28 @@ pub struct CapTable {
     granted: u32,
 }
 
+/// A slot as its table knows it.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) slot: SlotRef,
+    pub(crate) index: u32,
+    /// The list of empty slots that it is in when it is empty.
+    list: usize,
+}
+
+impl Place {
+    #[inline(always)]
+    fn new(slot: SlotRef, index: u32) -> Place {
+        Place { slot, index, list: usize::from(index >= SLOTS_PER_PAGE) }
+    }
+
+    /// The slot with this index, which is in the first page.
+    #[inline(always)]
+    pub(crate) fn near(slot: SlotRef, index: u32) -> Place {
+        Place { slot, index, list: 0 }
+    }
+}
+
 impl Default for CapTable {
     fn default() -> CapTable {
         let first = SlotRef::NOWHERE;
@@ -129,16 +155,17 @@ impl Default for CapTable {
 }
 
 impl CapTable {
-    /// Which list of empty slots is that of `index`.
-    #[inline(always)]
-    fn list(index: u32) -> usize {
-        usize::from(index >= SLOTS_PER_PAGE)
-    }
-
     /// Index of an empty slot, 0 for none.
     #[inline(always)]
     fn vacant(&self) -> u32 {
         if self.free[0] != 0 { self.free[0] } else { self.free[1] }
+    }
+
+    /// An empty slot of the first page, still in its list.
+    #[inline(always)]
+    pub(crate) fn vacant_near(&self) -> Option<Place> {
+        let index = self.free[0];
+        (index != 0).then(|| Place { slot: self.first.nth(index), index, list: 0 })
     }
 
     /// The slot with this index.
@@ -225,14 +252,14 @@ impl<M: Machine> Kernel<M> {
 
     /// An empty slot of `process`, still in the list of empty ones.
     #[inline(always)]
-    fn vacant_slot(&mut self, process: Ref<Process>) -> Result<(u32, SlotRef), SysError> {
+    fn vacant_slot(&mut self, process: Ref<Process>) -> Result<Place, SysError> {
         if self.processes[process].caps_table.vacant() == 0 {
             self.grow_table(process)?;
         }
         let table = &self.processes[process].caps_table;
         let index = table.vacant();
         let slot = self.slot_at(table, index).ok_or(SysError::LimitReached)?;
-        Ok((index, slot))
+        Ok(Place::new(slot, index))
     }
 
     #[inline(never)]
@@ -263,7 +290,7 @@ impl<M: Machine> Kernel<M> {
         for n in (1..SLOTS_PER_PAGE).rev() {
             let slot = &mut self.slots[first.nth(n)];
             let index = page * SLOTS_PER_PAGE + n;
-            let free = &mut table.free[CapTable::list(index)];
+            let free = &mut table.free[usize::from(page > 0)];
             (slot.generation, slot.child) = (1, *free);
             *free = index;
         }
@@ -277,10 +304,11 @@ impl<M: Machine> Kernel<M> {
 
     /// Puts the first capability to a new object into the table of `process`.
     pub(crate) fn insert_root(&mut self, process: Ref<Process>, kind: Kind, object: u32) -> Result<Handle, SysError> {
-        let (index, slot) = self.vacant_slot(process)?;
+        let place = self.vacant_slot(process)?;
+        let slot = place.slot;
         let head = *self.roots(kind, object);
-        let handle = self.occupy(process, index, slot, kind, object, kind.all_rights(), 0);
-        self.slots[slot].next = head;
+        let rights = kind.all_rights().bits();
+        let handle = self.occupy(process, place, Slot { object, kind: kind as u8, rights, next: head, ..Slot::EMPTY });
         if let Some(old) = SlotRef::from_raw(head) {
             self.slots[old].prev = slot.raw();
         }
@@ -319,24 +347,42 @@ impl<M: Machine> Kernel<M> {
             let minted = if badge == self.slots[cap.slot].badge { Rights::empty() } else { Rights::MINT };
             self.slots[cap.slot].mark_used(cap.kind, cap.rights & mask | minted);
         }
-        let (index, slot) = self.vacant_slot(process)?;
-        let handle = self.occupy(process, index, slot, cap.kind, self.slots[cap.slot].object, cap.rights & mask, badge);
+        let place = self.vacant_slot(process)?;
+        let handle = self.derive_in(cap.slot, mask, badge, process, place);
         if granted {
             self.keep(process, handle)?;
         }
-        self.adopt(cap.slot, slot);
         Ok(handle)
     }
 
-    /// Makes `slot`, which is in no list, the first child of `parent`.
-    fn adopt(&mut self, parent: SlotRef, slot: SlotRef) {
-        let first = self.slots[parent].child;
-        self.slots[slot].next = first;
-        self.slots[slot].prev = PARENT | parent.raw();
-        if let Some(first) = SlotRef::from_raw(first) {
-            self.slots[first].prev = slot.raw();
+    /// Derives a capability from the one in slot `parent` into an empty place: with those of its rights that are in
+    /// `mask`, and this badge.
+    #[inline(always)]
+    pub(crate) fn derive_in(
+        &mut self,
+        parent: SlotRef,
+        mask: Rights,
+        badge: u64,
+        process: Ref<Process>,
+        place: Place,
+    ) -> Handle {
+        let Slot { object, kind, rights, .. } = self.slots[parent];
+        self.occupy_below(
+            parent,
+            process,
+            place,
+            Slot { object, kind, rights: rights & mask.bits(), badge, ..Slot::EMPTY },
+        )
+    }
+
+    /// Fills an empty place with what is derived from slot `parent`, as its first child.
+    #[inline(always)]
+    fn occupy_below(&mut self, parent: SlotRef, process: Ref<Process>, place: Place, content: Slot) -> Handle {
+        let next = core::mem::replace(&mut self.slots[parent].child, place.slot.raw());
+        if let Some(next) = SlotRef::from_raw(next) {
+            self.slots[next].prev = place.slot.raw();
         }
-        self.slots[parent].child = slot.raw();
+        self.occupy(process, place, Slot { next, prev: PARENT | parent.raw(), ..content })
     }
 
     /// Notes that `region` of `process` was mapped through `cap` (invariant 5). Returns the mapping's slot.
@@ -346,42 +392,22 @@ impl<M: Machine> Kernel<M> {
         process: Ref<Process>,
         region: Ref<Region>,
     ) -> Result<SlotRef, SysError> {
-        let (index, slot) = self.vacant_slot(process)?;
-        let object = self.slots[cap.slot].object;
-        self.occupy(process, index, slot, cap.kind, object, Rights::empty(), region.raw().into());
-        self.slots[slot].kind |= MAPPING;
-        self.adopt(cap.slot, slot);
-        Ok(slot)
+        let place = self.vacant_slot(process)?;
+        let (object, kind) = (self.slots[cap.slot].object, cap.kind as u8 | MAPPING);
+        self.occupy_below(cap.slot, process, place, Slot { object, kind, badge: region.raw().into(), ..Slot::EMPTY });
+        Ok(place.slot)
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn occupy(
-        &mut self,
-        process: Ref<Process>,
-        index: u32,
-        slot: SlotRef,
-        kind: Kind,
-        object: u32,
-        rights: Rights,
-        badge: u64,
-    ) -> Handle {
-        let entry = &mut self.slots[slot];
+    /// Fills an empty place, whose generation stays.
+    #[inline(always)]
+    fn occupy(&mut self, process: Ref<Process>, place: Place, content: Slot) -> Handle {
+        let entry = &mut self.slots[place.slot];
         let generation = entry.generation;
         let table = &mut self.processes[process].caps_table;
-        table.free[CapTable::list(index)] = entry.child;
+        table.free[place.list] = entry.child;
         table.own += 1;
-        *entry = Slot {
-            object,
-            kind: kind as u8,
-            marks: 0,
-            rights: rights.bits(),
-            generation,
-            child: 0,
-            next: 0,
-            prev: 0,
-            badge,
-        };
-        Handle::new(index, generation)
+        *entry = Slot { generation, ..content };
+        Handle::new(place.index, generation)
     }
 
     /// Puts `new` where the list of siblings refers to `slot` from before it.
@@ -434,31 +460,15 @@ impl<M: Machine> Kernel<M> {
 
     /// Empties a slot that has no children.
     pub(crate) fn vacate(&mut self, slot: SlotRef) {
-        let Slot { object, kind, generation, next, prev, .. } = self.slots[slot];
+        let Slot { object, kind, next, .. } = self.slots[slot];
         let granted = self.slots[slot].is_granted();
         self.set_before(slot, next);
-        if let Some(next) = SlotRef::from_raw(next) {
-            self.slots[next].prev = prev;
-        }
         let (process, index) = self.place(slot);
-        let table = &mut self.processes[process].caps_table;
-        self.slots[slot] = Slot {
-            object: 0,
-            kind: 0,
-            marks: 0,
-            rights: 0,
-            generation: generation.wrapping_add(1).max(1),
-            child: table.free[CapTable::list(index)],
-            next: 0,
-            prev: 0,
-            badge: 0,
-        };
-        table.free[CapTable::list(index)] = index;
         if granted {
-            table.granted -= 1
-        } else {
-            table.own -= 1
+            let table = &mut self.processes[process].caps_table;
+            (table.own, table.granted) = (table.own + 1, table.granted - 1);
         }
+        self.empty(process, Place::new(slot, index));
         let kind = Kind::from_raw((kind & !MAPPING).into()).expect("the slot was occupied");
         if kind == Kind::Irq {
             self.irq_capability_gone(Ref::from_raw(object).expect("invariant 1: the object is alive"), slot);
@@ -466,6 +476,31 @@ impl<M: Machine> Kernel<M> {
         if *self.roots(kind, object) == 0 {
             self.unreferenced(kind, object);
         }
+    }
+
+    /// Empties a slot that has no children, is not its object's first root, and was not granted.
+    #[inline(always)]
+    pub(crate) fn vacate_lesser(&mut self, process: Ref<Process>, place: Place) {
+        let Slot { next, prev, .. } = self.slots[place.slot];
+        match SlotRef::from_raw(prev & !PARENT) {
+            Some(parent) if prev & PARENT != 0 => self.slots[parent].child = next,
+            Some(before) => self.slots[before].next = next,
+            None => {}
+        }
+        self.empty(process, place);
+    }
+
+    /// Empties a place, to which nothing before it refers any more.
+    #[inline(always)]
+    fn empty(&mut self, process: Ref<Process>, place: Place) {
+        let Slot { generation, next, prev, .. } = self.slots[place.slot];
+        if let Some(next) = SlotRef::from_raw(next) {
+            self.slots[next].prev = prev;
+        }
+        let table = &mut self.processes[process].caps_table;
+        let child = core::mem::replace(&mut table.free[place.list], place.index);
+        table.own -= 1;
+        self.slots[place.slot] = Slot { generation: generation.wrapping_add(1).max(1), child, ..Slot::EMPTY };
     }
 
     /// In whose table a slot is, and its index there.

@@ -57,12 +57,6 @@ impl<M: Machine> Kernel<M> {
         const TIMED_CALL: u64 = CALL | TIMED;
         const REPLY_RECV: u64 = Sysno::ReplyRecv as u64;
         const TIMED_REPLY_RECV: u64 = REPLY_RECV | TIMED;
-        const POST: u64 = Sysno::Post as u64;
-        const RECV: u64 = Sysno::Recv as u64;
-        const LEASE_READ: u64 = Sysno::LeaseRead as u64;
-        const LEASE_WRITE: u64 = Sysno::LeaseWrite as u64;
-        const DUPLICATE: u64 = Sysno::Duplicate as u64;
-        const CLOSE: u64 = Sysno::Close as u64;
         const YIELD: u64 = Sysno::Yield as u64;
         const EVENT_SIGNAL: u64 = Sysno::EventSignal as u64;
         match self.threads[me].context.registers.rax {
@@ -70,12 +64,6 @@ impl<M: Machine> Kernel<M> {
             TIMED_CALL => self.hand_full_call::<true>(me),
             REPLY_RECV => self.hand_full_reply::<false>(me),
             TIMED_REPLY_RECV => self.hand_full_reply::<true>(me),
-            POST => self.post_at_once(me),
-            RECV => self.receive_at_once(me),
-            LEASE_READ => self.lease_copy_at_once(me, true),
-            LEASE_WRITE => self.lease_copy_at_once(me, false),
-            DUPLICATE => self.duplicate_at_once(me),
-            CLOSE => self.close_at_once(me),
             YIELD => self.hand_yield(me),
             EVENT_SIGNAL => self.hand_signal(me),
             _ => None,

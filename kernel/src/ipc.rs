@@ -9,7 +9,6 @@
 use crate::account::Purpose;
 use crate::cap::Cap;
 use crate::event::Event;
-use crate::handoff::is_bare;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::mm::Ref;
@@ -18,7 +17,7 @@ use crate::queue::{Incoming, Queue};
 use crate::schedule::Next;
 use crate::thread::{FORWARDED, MOST_ATTEMPTS, NEVER, Thread, Tries, Wait};
 use crate::trouble::Trouble;
-use abi::{CallFlags, Delivery, Message, MessageId, Rights, SysError, Tag, TraceKind, TraceRecord};
+use abi::{CallFlags, Delivery, MessageId, SysError, Tag, TraceKind, TraceRecord};
 
 /// Message ids: 48 bits of sequence, 16 bits of thread number. At a million calls a second they last nine years.
 pub(crate) const NUMBER_BITS: u32 = 16;
@@ -195,58 +194,46 @@ impl<M: Machine> Kernel<M> {
     /// `Post`.
     pub(crate) fn post(&mut self, me: Ref<Thread>, cap: Cap) -> Result<Next, Trouble> {
         let queue: Ref<Queue> = self.object(cap);
-        let message = Message { tag: self.threads[me].tag(), words: self.threads[me].words() };
-        if !message.tag.is_sendable() || message.tag.leases() > 0 || message.tag.raw() & Tag::BODY_MASK != 0 {
+        let tag = self.threads[me].tag();
+        if !tag.is_sendable() || tag.leases() > 0 || tag.raw() & Tag::BODY_MASK != 0 {
             return Err(SysError::BadArgument.into());
         }
         match self.pop_receiver(queue) {
             Some(receiver) => {
-                self.deliver_post(receiver, self.slots[cap.slot].badge, message);
+                self.deliver_post(me, receiver, self.slots[cap.slot].badge);
                 self.unblock(receiver);
                 Ok(self.let_run(me, receiver))
             }
             None => {
-                self.ring_push(queue, self.slots[cap.slot].badge, &message)?;
+                self.ring_push(queue, self.slots[cap.slot].badge, me)?;
                 Ok(Next::Same)
             }
         }
     }
 
-    /// `Post` where there is room in the ring and nobody waits to receive; `None`, and nothing is changed, elsewhere.
-    #[inline(never)]
-    pub(crate) fn post_at_once(&mut self, me: Ref<Thread>) -> Option<Ref<Thread>> {
-        let caller = &self.threads[me];
-        let (queue, badge) = self.hand_queue(caller.process, caller.context.registers.rdi, Rights::SEND)?;
-        let message = Message { tag: caller.tag(), words: caller.words() };
-        if !self.handoff_allowed || !is_bare(message.tag.raw(), 0) || self.queues[queue].receiver.is_some() {
-            return None;
-        }
-        self.ring_push(queue, badge, &message).ok()?;
-        self.threads[me].context.registers.rax = 0;
-        Some(me)
+    /// A posted message goes from its sender to a receiver at once.
+    fn deliver_post(&mut self, sender: Ref<Thread>, receiver: Ref<Thread>, badge: u64) {
+        let (tag, words) = (self.threads[sender].tag(), self.threads[sender].words());
+        let target = &mut self.threads[receiver];
+        target.set_words(words);
+        let registers = &mut target.context.registers;
+        (registers.rdi, registers.rsi) = (badge, tag.delivered(Delivery::Post, 0).raw());
+        self.posted(receiver);
     }
 
-    /// `Recv` where a posted message is next; `None`, and nothing is changed, elsewhere.
-    #[inline(never)]
-    pub(crate) fn receive_at_once(&mut self, me: Ref<Thread>) -> Option<Ref<Thread>> {
-        let caller = &self.threads[me];
-        let (queue, _) = self.hand_queue(caller.process, caller.context.registers.rdi, Rights::RECEIVE)?;
-        if !self.handoff_allowed || caller.priority != caller.base || !self.queues[queue].is_ring_next() {
-            return None;
-        }
-        let (badge, message) = self.ring_pop(queue)?;
-        self.deliver_post(me, badge, message);
-        Some(me)
-    }
-
+    /// The first message of the ring of `queue`, which is not empty, goes to a receiver.
     #[inline(always)]
-    fn deliver_post(&mut self, receiver: Ref<Thread>, badge: u64, message: Message) {
+    pub(crate) fn deliver_posted(&mut self, queue: Ref<Queue>, receiver: Ref<Thread>) {
+        self.ring_pop(queue, receiver);
+        self.posted(receiver);
+    }
+
+    /// Nobody waits for an answer to what a receiver has got.
+    #[inline(always)]
+    fn posted(&mut self, receiver: Ref<Thread>) {
         let target = &mut self.threads[receiver];
         target.latest = 0;
-        target.set_words(message.words);
-        let registers = &mut target.context.registers;
-        (registers.rax, registers.rdi) = (0, badge);
-        (registers.rsi, registers.r15) = (message.tag.delivered(Delivery::Post, 0).raw(), 0);
+        (target.context.registers.rax, target.context.registers.r15) = (0, 0);
         self.delivered(receiver);
     }
 
@@ -268,7 +255,7 @@ impl<M: Machine> Kernel<M> {
         self.settle_priority(me);
         match self.take_incoming(queue) {
             Some(Incoming::Call(caller)) => self.deliver_call(caller, me, queue),
-            Some(Incoming::Post(badge, message)) => self.deliver_post(me, badge, message),
+            Some(Incoming::Post) => self.deliver_posted(queue, me),
             Some(Incoming::Event(event)) => self.deliver_event(event, me),
             None => {
                 let deadline = self.deadline(me, flags)?;

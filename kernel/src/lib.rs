@@ -37,6 +37,7 @@ pub mod region;
 mod relocation;
 mod report;
 pub mod schedule;
+mod short;
 pub mod syscall;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use crate::mm::{Frame, FrameKind, Object, Ref};
 use crate::priority::PriorityQueue;
 use crate::reaper::Job;
 use crate::thread::{NEVER, Thread, Wait};
-use abi::{MAX_ATTEMPTS, Message, SysError, Tag};
+use abi::{Delivery, MAX_ATTEMPTS, SysError, Tag};
 
 /// Most posted messages that a ring holds.
 pub const MAX_RING: u64 = 1024;
@@ -136,8 +136,8 @@ pub enum Incoming {
     Event(Ref<Event>),
     /// A call.
     Call(Ref<Thread>),
-    /// A posted message: badge and message.
-    Post(u64, Message),
+    /// The posted message that waits longest.
+    Post,
 }
 
 impl<M: Machine> Kernel<M> {
@@ -212,34 +212,52 @@ impl<M: Machine> Kernel<M> {
         (Frame(self.mm.word(directory, n / ENTRIES_PER_PAGE) as u32), n % ENTRIES_PER_PAGE * STRIDE)
     }
 
-    /// Puts a message into the ring.
+    /// Puts the message in the registers of `sender` into the ring. Word by word: held all at once, they would take more
+    /// registers than there are.
     #[inline(always)]
-    pub(crate) fn ring_push(&mut self, queue: Ref<Queue>, badge: u64, message: &Message) -> Result<(), SysError> {
+    pub(crate) fn ring_push(&mut self, queue: Ref<Queue>, badge: u64, sender: Ref<Thread>) -> Result<(), SysError> {
         let Queue { capacity, head, count, .. } = self.queues[queue];
         if count == capacity {
             return Err(SysError::WouldBlock);
         }
         let behind = head + count;
         let (frame, at) = self.ring_place(queue, if behind < capacity { behind } else { behind - capacity });
-        let [a, b, c, d, e, f, g, h] = message.words;
-        self.mm.set_words(frame, at, [badge, message.tag.raw(), a, b, c, d, e, f, g, h]);
+        let r = &self.threads[sender].context.registers;
+        let entry = self.mm.words_at_mut::<ENTRY>(frame, at);
+        entry[0] = badge;
+        entry[1] = r.rsi;
+        entry[2] = r.rdx;
+        entry[3] = r.r8;
+        entry[4] = r.r9;
+        entry[5] = r.r10;
+        entry[6] = r.rbx;
+        entry[7] = r.r12;
+        entry[8] = r.r13;
+        entry[9] = r.r14;
         self.queues[queue].count += 1;
         Ok(())
     }
 
+    /// Takes the first message out of the ring, which is not empty, into the registers of `receiver`.
     #[inline(always)]
-    pub(crate) fn ring_pop(&mut self, queue: Ref<Queue>) -> Option<(u64, Message)> {
-        let Queue { capacity, head, count, .. } = self.queues[queue];
-        if count == 0 {
-            return None;
-        }
+    pub(crate) fn ring_pop(&mut self, queue: Ref<Queue>, receiver: Ref<Thread>) {
+        let Queue { capacity, head, .. } = self.queues[queue];
         let (frame, at) = self.ring_place(queue, head);
-        let [badge, tag, words @ ..]: [u64; ENTRY] = self.mm.words(frame, at);
-        let message = Message { tag: Tag::from_raw(tag), words };
+        let r = &mut self.threads[receiver].context.registers;
+        let entry = self.mm.words_at::<ENTRY>(frame, at);
+        r.rdi = entry[0];
+        r.rsi = Tag::from_raw(entry[1]).delivered(Delivery::Post, 0).raw();
+        r.rdx = entry[2];
+        r.r8 = entry[3];
+        r.r9 = entry[4];
+        r.r10 = entry[5];
+        r.rbx = entry[6];
+        r.r12 = entry[7];
+        r.r13 = entry[8];
+        r.r14 = entry[9];
         self.queues[queue].head = if head + 1 < capacity { head + 1 } else { 0 };
         self.queues[queue].count -= 1;
         self.queues[queue].ring_first = false;
-        Some((badge, message))
     }
 
     /// Takes what a receiver gets next: events first, then calls turn about with posted messages.
@@ -249,7 +267,7 @@ impl<M: Machine> Kernel<M> {
             return Some(Incoming::Event(event));
         }
         if self.queues[queue].is_ring_next() {
-            return self.ring_pop(queue).map(|(badge, message)| Incoming::Post(badge, message));
+            return Some(Incoming::Post);
         }
         let q = &mut self.queues[queue];
         let caller = q.callers.pop(&mut self.threads)?;

@@ -402,45 +402,8 @@ impl<M: Machine> Kernel<M> {
         Ok(())
     }
 
-    /// `Duplicate` where nothing looks on; `None` where that is not so, or it is refused.
-    #[inline(never)]
-    pub(crate) fn duplicate_at_once(&mut self, me: Ref<Thread>) -> Option<Ref<Thread>> {
-        if !self.handoff_allowed {
-            return None;
-        }
-        self.duplicate(me).ok()?;
-        self.threads[me].context.registers.rax = 0;
-        Some(me)
-    }
-
-    /// `Close` of a capability that is not its object's last and from which none was derived; `None`, and nothing is
-    /// changed, elsewhere.
-    #[inline(never)]
-    pub(crate) fn close_at_once(&mut self, me: Ref<Thread>) -> Option<Ref<Thread>> {
-        let cap = self.lookup(self.threads[me].process, self.first(me)).ok()?;
-        let slot = &self.slots[cap.slot];
-        if !self.handoff_allowed || cap.kind == Kind::Irq || slot.prev == 0 || slot.child != 0 {
-            return None;
-        }
-        self.vacate(cap.slot);
-        self.threads[me].context.registers.rax = 0;
-        Some(me)
-    }
-
-    /// `LeaseRead` and `LeaseWrite` where nothing looks on; `None` where that is not so, or it is refused: what was copied
-    /// until then is copied again.
-    #[inline(never)]
-    pub(crate) fn lease_copy_at_once(&mut self, me: Ref<Thread>, reads: bool) -> Option<Ref<Thread>> {
-        if !self.handoff_allowed {
-            return None;
-        }
-        self.lease_copy(me, reads).ok()?;
-        self.threads[me].context.registers.rax = 0;
-        Some(me)
-    }
-
     #[inline(always)]
-    fn lease_copy(&mut self, me: Ref<Thread>, reads: bool) -> Result<(), SysError> {
+    pub(crate) fn lease_copy(&mut self, me: Ref<Thread>, reads: bool) -> Result<(), SysError> {
         let process = self.threads[me].process;
         let [offset, address, length, ..] = self.words(me);
         if length > MAX_COPY {

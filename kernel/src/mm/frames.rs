@@ -349,6 +349,22 @@ impl Mm {
         unsafe { (self.plain(frame) as *mut u64).add(index).cast::<[u64; N]>().write(words) }
     }
 
+    /// `N` words of a frame of plain bytes, from word `index` on, where they are.
+    #[inline(always)]
+    pub fn words_at<const N: usize>(&self, frame: Frame, index: usize) -> &[u64; N] {
+        assert!(index <= PAGE / 8 - N);
+        // SAFETY: 1. As `bytes`. 2. All the words lie in the page, checked above, aligned as the page is; any bits are words.
+        unsafe { &*(self.plain(frame) as *const u64).add(index).cast() }
+    }
+
+    /// The same to write.
+    #[inline(always)]
+    pub fn words_at_mut<const N: usize>(&mut self, frame: Frame, index: usize) -> &mut [u64; N] {
+        assert!(index <= PAGE / 8 - N);
+        // SAFETY: 1. As `bytes_mut`. 2. As in `words_at`.
+        unsafe { &mut *(self.plain(frame) as *mut u64).add(index).cast() }
+    }
+
     /// Adds `value` to the words of a frame of plain bytes that have a bit in `bits`, bit 0 being that of word `index`.
     #[inline]
     pub fn add_to_words(&mut self, frame: Frame, index: usize, bits: u64, value: u64) {

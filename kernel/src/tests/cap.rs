@@ -28,11 +28,43 @@ fn a_handle_that_is_stale_forged_or_out_of_range_names_nothing() {
         Handle::from_raw(u64::MAX),
     ];
     for handle in forged {
-        for number in [Sysno::Inspect, Sysno::Duplicate, Sysno::Close, Sysno::Revoke] {
+        for number in OF_ANY_KIND {
             assert_eq!(w.make(w.init, sys(number).on(handle)), Err(SysError::BadHandle), "{number:?} {handle:?}");
         }
     }
     w.audit();
+}
+
+/// What can be done with a capability of any kind.
+const OF_ANY_KIND: [Sysno; 4] = [Sysno::Inspect, Sysno::Duplicate, Sysno::Close, Sysno::Revoke];
+
+#[test]
+fn what_is_done_with_capabilities_of_any_kind_is_refused_to_handles_of_another_generation() {
+    both_ways(|w| {
+        let queue = w.queue(0);
+        // A copy, which a short call could close.
+        let copy = w.get(w.init, sys(Sysno::Duplicate).on(queue).words(&[u64::MAX]));
+        for generation in [copy.generation() + 1, copy.generation() - 1, u32::MAX] {
+            for number in OF_ANY_KIND {
+                let other = Handle::new(copy.index(), generation);
+                assert_eq!(w.make(w.init, sys(number).on(other)), Err(SysError::BadHandle), "{number:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn no_handle_names_a_mapping_invariant_5() {
+    both_ways(|w| {
+        let (actor, memory) = (w.actor(60), w.memory(2));
+        w.map(actor.handle, memory, 0x5000_0000, 2, Rights::READ).unwrap();
+        let region = w.k.region_at(actor.process, 0x5000_0000).unwrap();
+        let slot = w.k.regions[region].slot.unwrap();
+        let handle = Handle::new(slot.position(), w.k.slots[slot].generation);
+        for number in OF_ANY_KIND {
+            assert_eq!(w.make(actor, sys(number).on(handle)), Err(SysError::BadHandle), "{number:?}");
+        }
+    });
 }
 
 #[test]

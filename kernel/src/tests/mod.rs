@@ -36,14 +36,16 @@ use crate::mm::{DirectMap, Frame, Mm, Ref};
 use crate::process::Process;
 use crate::thread::{NEVER, Thread, Wait};
 use abi::{
-    CallFlags, CapDescriptor, Handle, LeaseAccess, LeaseDescriptor, MessagePage, PAGE_SIZE, Rights, SysError, Sysno,
-    Tag, layout,
+    CallFlags, CapDescriptor, Handle, LeaseAccess, LeaseDescriptor, MessagePage, PAGE_SIZE, Registers, Rights,
+    SysError, Sysno, Tag, layout,
 };
 use std::cell::Cell;
 use std::mem::offset_of;
 
 /// Where the `syscall` instruction of every program is.
 const SITE: u64 = 0x40_1000;
+/// The numbers of the short calls: the first, and the first behind them.
+const SHORT: (u64, u64) = (Sysno::Clock as u64 + 1, Sysno::Call as u64);
 /// Where threads start.
 const ENTRY: u64 = 0x40_0200;
 /// The priority of every actor that is not given another one.
@@ -277,6 +279,10 @@ impl World {
         }
         assert!(!self.k.handoff_allowed || !self.k.reaper.has_jobs() && !self.k.ports_open);
         let r = self.k.threads[current].context.registers;
+        let short = Sysno::try_from(r.rax).ok().filter(|number| (SHORT.0..SHORT.1).contains(&(*number as u64)));
+        if let Some(number) = short.filter(|_| self.way != Way::General) {
+            return self.enter_short(current, number);
+        }
         let handover = match r.rax {
             _ if self.way == Way::General => None,
             number if number == Sysno::Call as u64 => self.k.hand_call::<false, true>(NEVER).map(|to| (to, current)),
@@ -293,6 +299,33 @@ impl World {
                 None => self.k.syscall(),
             },
         }
+    }
+
+    /// A short call: what it is not to read is hidden from it, and what it is not to write must be as it was.
+    fn enter_short(&mut self, current: Ref<Thread>, number: Sysno) -> Resume {
+        let before = self.k.threads[current].context.registers;
+        let hide = |r: &mut Registers, from: &Registers| {
+            (r.rbp, r.rsp) = (from.rbp, from.rsp);
+            if number != Sysno::Post {
+                (r.rbx, r.r12, r.r13, r.r14) = (from.rbx, from.r12, from.r13, from.r14);
+            }
+        };
+        hide(&mut self.k.threads[current].context.registers, &Registers::default());
+        let served = self.k.short(number);
+        if !served || number != Sysno::Recv {
+            hide(&mut self.k.threads[current].context.registers, &before);
+        }
+        let after = &mut self.k.threads[current].context.registers;
+        (after.rbp, after.rsp) = (before.rbp, before.rsp);
+        if !served {
+            assert_eq!(*after, before, "{number:?} has not served and changed registers");
+            return self.k.syscall();
+        }
+        if number != Sysno::Recv {
+            assert_eq!(*after, Registers { rax: 0, rdx: after.rdx, ..before }, "{number:?}");
+        }
+        assert_eq!(self.k.current, Some(current));
+        Resume::Thread(&self.k.threads[current].context)
     }
 
     /// What the way out of the kernel does for a handoff.

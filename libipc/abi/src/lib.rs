@@ -10,7 +10,7 @@
 //! | `rax` | [`Sysno`] in bits 0..8, [`CallFlags`] in bits 8..16 | 0, or a [`SysError`] |
 //! | `rdi` | first operand, most often a [`Handle`] | of a received message: the badge; else unchanged |
 //! | `rsi` | second operand; of a message: the [`Tag`] | of a message: the tag; else unchanged |
-//! | `rdx r8 r9 r10 rbx r12 r13 r14` | words 0 to 7 (further operands) | words 0 to 7 (results) |
+//! | `rdx r8 r9 r10 rbx r12 r13 r14` | words 0 to 7 (further operands) | of a message: its words; else the results in the first of them, the others unchanged |
 //! | `r15` | the [`MessageId`] that a reply or forward is about | of a received message: its id; else unchanged |
 //! | `rcx r11` | | destroyed |
 //! | `rbp rsp` | | unchanged |
@@ -19,7 +19,7 @@
 //! A call that is refused changes no word register, unless its documentation says so.
 //!
 //! # Invariants
-//! 1. A number, once given, is never reused or renumbered.
+//! 1. A number that was in a release is never reused or renumbered.
 //! 2. Every type that crosses the boundary has its size asserted beside it.
 //! 3. `TryFrom` (or `from_raw`) is the only way from a raw number to a meaning.
 #![no_std]

@@ -59,55 +59,64 @@ system_calls! {
     /// Reads the monotonic clock. Needs nothing. Returns `w0` = nanoseconds since power-on.
     Clock = 3,
 
+    // From here to `Call` stand those after which the caller most often goes on at once, a range that the kernel's entry
+    // code tells from the others by its last number.
+    /// Derives a capability from `rdi` with rights `w0` (others are dropped) and, where `w1` is not 0 and `rdi` is a
+    /// queue with `MINT`, badge `w1`. Returns `w0` = handle. Errors: `MissingRights` (badge without `MINT`),
+    /// `NoMemory`, `LimitReached`.
+    Duplicate = 4,
+    /// Gives up capability `rdi`. What was derived from it stays and counts as derived from its parent; an interrupt that
+    /// was bound through it is bound no more.
+    Close = 5,
+    /// Copies out of lease number `rsi` of call `r15`, from byte `w0` of it, to the caller's address `w1`, `w2` bytes
+    /// (at most 64 KiB). Needs `LeaseAccess::READ`. Errors: `BadToken`, `BadLease`, `BadAddress` (the caller's).
+    LeaseRead = 6,
+    /// Copies into lease number `rsi` of call `r15`, to byte `w0` of it, from the caller's address `w1`, `w2` bytes
+    /// (at most 64 KiB). Needs `LeaseAccess::WRITE`. Errors: as `LeaseRead`.
+    LeaseWrite = 7,
+    /// Maps memory `rsi` into process `rdi` at address `w0`, from its page `w1`, `w2` pages, with protection `w3` (of
+    /// `READ`, `WRITE`, `EXECUTE`; not the last two at once). Needs `MAP` on both and the rights of the protection on
+    /// `rsi`. Errors: `BadAddress`, `BadArgument`, `AddressInUse`, `NoMemory`.
+    MemoryMap = 8,
+    /// Removes from process `rdi` every mapping that lies in `w0`, `w1` pages. Needs `MAP`. Errors: `BadAddress` (the
+    /// range cuts through a mapping; nothing is changed).
+    MemoryUnmap = 9,
+    /// Puts a message (tag and words only) into the ring of queue `rdi` and does not wait. Needs `SEND`. Errors:
+    /// `BadArgument` (the tag counts payload, capabilities or leases), `WouldBlock` (ring full), `Closed`.
+    Post = 10,
+    /// Waits for a message. Needs `RECEIVE` on queue `rdi`. Returns `rdi` = badge, `rsi` = tag with [`crate::Delivery`]
+    /// and attempt, `r15` = message id (0 unless a call), `w0..w7`, payload and capabilities in the message page.
+    /// Bound events come first, then calls by priority and arrival, turn about with posted messages. Errors:
+    /// `TimedOut`, `Closed`.
+    Recv = 11,
+
     /// Sends a message and waits for the reply. Needs `SEND` on queue `rdi`. `rsi` = tag, `w0..w7`; payload,
     /// capabilities and leases in the message page as the tag counts them. Returns the reply: `rsi` = tag, `w0..w7`,
     /// payload and received capabilities in the message page. Errors: `BadArgument` (tag), `BadHandle`/`BadLease` (in
     /// the message page), `Closed`, `TimedOut` (not delivered), `OutcomeUnknown` (timed out after delivery),
     /// `ServerDied` (died of it as often as its queue allows, or once with `ONCE`), `Deadlock`.
-    Call = 8,
-    /// Puts a message (tag and words only) into the ring of queue `rdi` and does not wait. Needs `SEND`. Errors:
-    /// `BadArgument` (the tag counts payload, capabilities or leases), `WouldBlock` (ring full), `Closed`.
-    Post = 9,
-    /// Waits for a message. Needs `RECEIVE` on queue `rdi`. Returns `rdi` = badge, `rsi` = tag with [`crate::Delivery`]
-    /// and attempt, `r15` = message id (0 unless a call), `w0..w7`, payload and capabilities in the message page.
-    /// Bound events come first, then calls by priority and arrival, turn about with posted messages. Errors:
-    /// `TimedOut`, `Closed`.
-    Recv = 10,
+    Call = 12,
     /// Answers call `r15` with `rsi` = tag, `w0..w7`, payload and capabilities (no leases). Needs nothing but that the
     /// calling process has received it. Errors: `BadToken`, `BadArgument`, `BadHandle` (a capability to send).
-    Reply = 11,
+    Reply = 13,
     /// `Reply` to `r15`, then `Recv` from `rdi`. Where the reply is refused with `BadToken` (its caller is gone) it is
     /// dropped and the receive goes on; any other refusal receives nothing.
-    ReplyRecv = 12,
+    ReplyRecv = 14,
     /// Passes call `r15`, as it was sent, on to queue `rdi`, whose receiver then owes the reply. Needs `SEND`, and that
     /// the calling process has received the call. The badge becomes that of `rdi`. Errors: `BadToken`, `Closed`.
-    Forward = 13,
+    Forward = 15,
     /// `Forward` of `r15` to `rdi`, then `Recv` from queue `rsi`. Errors as of both; a refused forward receives nothing.
-    ForwardRecv = 14,
-    /// Copies out of lease number `rsi` of call `r15`, from byte `w0` of it, to the caller's address `w1`, `w2` bytes
-    /// (at most 64 KiB). Needs `LeaseAccess::READ`. Errors: `BadToken`, `BadLease`, `BadAddress` (the caller's).
-    LeaseRead = 15,
-    /// Copies into lease number `rsi` of call `r15`, to byte `w0` of it, from the caller's address `w1`, `w2` bytes
-    /// (at most 64 KiB). Needs `LeaseAccess::WRITE`. Errors: as `LeaseRead`.
-    LeaseWrite = 16,
+    ForwardRecv = 16,
     /// Copies `w2` bytes (at most 64 KiB) from byte `w0` of lease `rsi` of call `r15` to byte `w1` of lease `w4` of
     /// call `w3`. Errors: `BadToken`, `BadLease`.
     LeaseCopy = 17,
 
-    /// Derives a capability from `rdi` with rights `w0` (others are dropped) and, where `w1` is not 0 and `rdi` is a
-    /// queue with `MINT`, badge `w1`. Returns `w0` = handle. Errors: `MissingRights` (badge without `MINT`),
-    /// `NoMemory`, `LimitReached`.
-    Duplicate = 24,
-    /// Gives up capability `rdi`. What was derived from it stays and counts as derived from its parent; an interrupt that
-    /// was bound through it is bound no more.
-    Close = 25,
     /// Removes every capability derived from `rdi`, in every process and in messages not yet answered, and every mapping
     /// and every binding of an interrupt that was made through `rdi` or through one of those. `rdi` stays.
     Revoke = 26,
     /// Describes capability `rdi`. Returns `w0` = [`crate::Kind`], `w1` = [`crate::Rights`], `w2` = badge, `w3` = size
     /// (Memory: pages; IoPorts: count; else 0).
     Inspect = 27,
-
     /// Finds the caller's next capability: the first in at most 256 slots from index `w0` of its table on. Needs
     /// nothing. Returns `w0` = its handle, or 0 where there is none among those, `w1` = the index to go on from, 0 where
     /// there are no more slots. For a supervisor that has to find again what it has.
@@ -176,13 +185,6 @@ system_calls! {
     /// Needs `CREATE` on machine `rdi` and on account `rsi`. Returns `w0` = handle. Errors: `BadArgument` (not aligned,
     /// overlaps RAM that the kernel manages), `NoMemory`.
     MemoryPhysical = 57,
-    /// Maps memory `rsi` into process `rdi` at address `w0`, from its page `w1`, `w2` pages, with protection `w3` (of
-    /// `READ`, `WRITE`, `EXECUTE`; not the last two at once). Needs `MAP` on both and the rights of the protection on
-    /// `rsi`. Errors: `BadAddress`, `BadArgument`, `AddressInUse`, `NoMemory`.
-    MemoryMap = 58,
-    /// Removes from process `rdi` every mapping that lies in `w0`, `w1` pages. Needs `MAP`. Errors: `BadAddress` (the
-    /// range cuts through a mapping; nothing is changed).
-    MemoryUnmap = 59,
     /// Tells the physical address of page `w0` of memory `rdi`, and commits it. Needs `DMA`. Returns `w0` =
     /// address, `w1` = how many pages from there on are contiguous, as far as it was looked. Errors: `BadArgument`,
     /// `NoMemory`.
@@ -215,6 +217,7 @@ system_calls! {
     IrqBind = 77,
     /// Unmasks interrupt `rdi` after it was delivered. Needs `USE`.
     IrqAck = 78,
+
     /// Makes an object for the `w1` ports from `w0`. Needs `CREATE` on machine `rdi` and account `rsi`. Returns `w0` =
     /// handle. Errors: `BadArgument`, `NoMemory`.
     PortsCreate = 80,

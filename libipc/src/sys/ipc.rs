@@ -1,6 +1,6 @@
 //! Messages: call, post, receive, reply, forward, leases.
 
-use super::{Frame, message, number, receive, short, wide};
+use super::{Frame, number, trap};
 use crate::page;
 use abi::{CallFlags, Handle, Message, MessageId, SysError, Sysno, Tag};
 
@@ -61,7 +61,7 @@ pub fn call_once(queue: Handle, request: Message, deadline: Deadline) -> Result<
 #[inline(always)]
 pub(crate) fn call_with(queue: Handle, m: Message, deadline: Deadline, flags: CallFlags) -> Result<Message, SysError> {
     let rax = with(Sysno::Call, deadline, flags);
-    let f = message(Frame { rax, rdi: queue.raw(), rsi: m.tag.raw(), r15: 0, words: m.words });
+    let f = trap::message(Frame { rax, rdi: queue.raw(), rsi: m.tag.raw(), r15: 0, words: m.words });
     page::clear_leases(m.tag.leases());
     SysError::check(f.rax)?;
     Ok(Message { tag: Tag::from_raw(f.rsi), words: f.words })
@@ -71,22 +71,21 @@ pub(crate) fn call_with(queue: Handle, m: Message, deadline: Deadline, flags: Ca
 #[inline(always)]
 pub fn post(queue: Handle, m: Message) -> Result<(), SysError> {
     let rax = number(Sysno::Post, CallFlags::empty());
-    let f = message(Frame { rax, rdi: queue.raw(), rsi: m.tag.raw(), r15: 0, words: m.words });
-    SysError::check(f.rax)
+    SysError::check(trap::post(rax, queue.raw(), m.tag.raw(), m.words))
 }
 
 /// Waits for a message on `queue`.
 #[inline(always)]
 pub fn recv(queue: Handle, deadline: Deadline) -> Result<Received, SysError> {
     let rax = with(Sysno::Recv, deadline, CallFlags::empty());
-    received(receive(rax, queue.raw(), 0, 0))
+    received(trap::receive(rax, queue.raw()))
 }
 
 /// Answers call `id`.
 #[inline(always)]
 pub fn reply(id: MessageId, m: Message) -> Result<(), SysError> {
     let rax = number(Sysno::Reply, CallFlags::empty());
-    let f = message(Frame { rax, rdi: 0, rsi: m.tag.raw(), r15: id.raw(), words: m.words });
+    let f = trap::message(Frame { rax, rdi: 0, rsi: m.tag.raw(), r15: id.raw(), words: m.words });
     SysError::check(f.rax)
 }
 
@@ -94,21 +93,21 @@ pub fn reply(id: MessageId, m: Message) -> Result<(), SysError> {
 #[inline(always)]
 pub fn reply_recv(queue: Handle, id: MessageId, m: Message, deadline: Deadline) -> Result<Received, SysError> {
     let rax = with(Sysno::ReplyRecv, deadline, CallFlags::empty());
-    received(message(Frame { rax, rdi: queue.raw(), rsi: m.tag.raw(), r15: id.raw(), words: m.words }))
+    received(trap::message(Frame { rax, rdi: queue.raw(), rsi: m.tag.raw(), r15: id.raw(), words: m.words }))
 }
 
 /// Passes call `id` on to `queue`, as it was sent.
 #[inline(always)]
 pub fn forward(id: MessageId, queue: Handle) -> Result<(), SysError> {
     let rax = number(Sysno::Forward, CallFlags::empty());
-    SysError::check(short(rax, queue.raw(), 0, id.raw(), [0; 4]).0)
+    SysError::check(trap::narrow(rax, queue.raw(), 0, id.raw(), [0; 4]).0)
 }
 
 /// Passes call `id` on to `to` and waits for the next message on `queue`.
 #[inline(always)]
 pub fn forward_recv(id: MessageId, to: Handle, queue: Handle, deadline: Deadline) -> Result<Received, SysError> {
     let rax = with(Sysno::ForwardRecv, deadline, CallFlags::empty());
-    received(receive(rax, to.raw(), queue.raw(), id.raw()))
+    received(trap::forward(rax, to.raw(), queue.raw(), id.raw()))
 }
 
 /// Most bytes that one lease operation copies.
@@ -123,7 +122,7 @@ fn lease_step(
     place: usize,
     length: usize,
 ) -> Result<(), SysError> {
-    SysError::check(short(rax, 0, index as u64, id.raw(), [offset, place as u64, length as u64, 0]).0)
+    SysError::check(trap::copy(rax, index as u64, id.raw(), [offset, place as u64, length as u64]))
 }
 
 /// Copies out of lease `index` of call `id`, from its byte `offset` on. Nothing is asked of the kernel for no bytes.
@@ -167,7 +166,7 @@ pub fn lease_copy(from: (MessageId, u32, u64), to: (MessageId, u32, u64), length
         let source = from.2.checked_add(done).ok_or(SysError::BadLease)?;
         let target = to.2.checked_add(done).ok_or(SysError::BadLease)?;
         let w = [source, target, step, to.0.raw(), to.1 as u64, 0, 0, 0];
-        SysError::check(wide(rax, 0, from.1 as u64, from.0.raw(), w).0)?;
+        SysError::check(trap::wide(rax, 0, from.1 as u64, from.0.raw(), w).0)?;
         done += step;
     }
     Ok(())

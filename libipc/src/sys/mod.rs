@@ -10,9 +10,7 @@ mod object;
 #[allow(unsafe_code)]
 mod trap;
 #[cfg(not(target_os = "none"))]
-use crate::testing::trap::{bare, message, receive, short, wide};
-#[cfg(target_os = "none")]
-use trap::{bare, message, receive, short, wide};
+use crate::testing::trap;
 
 pub use ipc::*;
 pub use object::*;
@@ -33,7 +31,7 @@ const fn number(call: Sysno, flags: CallFlags) -> u64 {
 #[allow(unsafe_code)]
 #[inline(always)]
 pub unsafe fn raw_unchecked(frame: Frame) -> Frame {
-    message(frame)
+    trap::message(frame)
 }
 
 /// Registers of a message call, on entry and on return.

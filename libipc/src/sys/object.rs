@@ -1,6 +1,6 @@
 //! Everything but messages: capabilities, accounts, processes, threads, memory, events, interrupts, the machine.
 
-use super::{Deadline, bare, message, number, short, wide};
+use super::{Deadline, number, trap};
 use crate::page;
 use abi::layout::Places;
 use abi::{
@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 #[inline(always)]
 fn run(call: Sysno, rdi: u64, rsi: u64, w: [u64; 4]) -> Result<[u64; 4], SysError> {
-    let (rax, words) = short(number(call, CallFlags::empty()), rdi, rsi, 0, w);
+    let (rax, words) = trap::narrow(number(call, CallFlags::empty()), rdi, rsi, 0, w);
     SysError::check(rax)?;
     Ok(words)
 }
@@ -30,7 +30,7 @@ fn timed(call: Sysno, rdi: u64, w: [u64; 4], deadline: Deadline) -> Result<[u64;
             CallFlags::DEADLINE
         }
     };
-    let (rax, words) = short(number(call, flags), rdi, 0, 0, w);
+    let (rax, words) = trap::narrow(number(call, flags), rdi, 0, 0, w);
     SysError::check(rax)?;
     Ok(words)
 }
@@ -52,7 +52,7 @@ pub fn thread_exit() -> ! {
 /// Lets other threads of the same priority run.
 #[inline]
 pub fn yield_now() {
-    bare(number(Sysno::Yield, CallFlags::empty()));
+    trap::bare(number(Sysno::Yield, CallFlags::empty()));
 }
 
 /// Sleeps until `deadline`, nanoseconds of [`clock`].
@@ -63,7 +63,7 @@ pub fn sleep_until(deadline: u64) {
 /// Nanoseconds since power-on.
 #[inline]
 pub fn clock() -> u64 {
-    run(Sysno::Clock, 0, 0, [0; 4]).map_or(0, |w| w[0])
+    trap::bare(number(Sysno::Clock, CallFlags::empty())).1
 }
 
 /// What [`inspect`] tells of a capability.
@@ -81,12 +81,14 @@ pub struct Inspection {
 
 /// Derives a capability with fewer rights and, where `badge` is not 0, a badge.
 pub fn duplicate(handle: Handle, rights: Rights, badge: u64) -> Result<Handle, SysError> {
-    run(Sysno::Duplicate, handle.raw(), 0, [rights.bits() as u64, badge, 0, 0]).map(made)
+    let call = number(Sysno::Duplicate, CallFlags::empty());
+    let (rax, new) = trap::single(call, handle.raw(), [rights.bits() as u64, badge]);
+    SysError::check(rax).map(|()| Handle::from_raw(new))
 }
 
 /// Gives a capability up.
 pub fn close(handle: Handle) -> Result<(), SysError> {
-    run(Sysno::Close, handle.raw(), 0, [0; 4]).map(drop)
+    SysError::check(trap::single(number(Sysno::Close, CallFlags::empty()), handle.raw(), [0; 2]).0)
 }
 
 /// Removes every capability derived from `handle`.
@@ -178,7 +180,7 @@ pub struct Loaded {
 /// Loads the ELF image of `length` bytes at byte `offset` of `memory`, at a random address.
 pub fn process_load(process: Handle, memory: Handle, offset: u64, length: u64) -> Result<Loaded, LoadError> {
     let call = number(Sysno::ProcessLoad, CallFlags::empty());
-    let (rax, w) = short(call, process.raw(), memory.raw(), 0, [offset, length, 0, 0]);
+    let (rax, w) = trap::narrow(call, process.raw(), memory.raw(), 0, [offset, length, 0, 0]);
     match SysError::check(rax) {
         Ok(()) => Ok(Loaded { entry: w[0], places: Places::from_raw(w[1]) }),
         Err(SysError::BadImage) => Err(LoadError::Image(abi::ImageDefect::from_raw(w[0]))),
@@ -239,7 +241,7 @@ pub struct ThreadStart {
 /// Makes and starts a thread.
 pub fn thread_create(process: Handle, start: ThreadStart) -> Result<Handle, SysError> {
     let words = [start.entry, start.stack, start.page, start.argument, start.priority as u64, 0, 0, 0];
-    let (rax, w) = wide(number(Sysno::ThreadCreate, CallFlags::empty()), process.raw(), 0, 0, words);
+    let (rax, w) = trap::wide(number(Sysno::ThreadCreate, CallFlags::empty()), process.raw(), 0, 0, words);
     SysError::check(rax)?;
     Ok(made(w))
 }
@@ -272,12 +274,12 @@ pub fn memory_map(
 ) -> Result<(), SysError> {
     let flags = CallFlags::empty();
     let words = [address, first, pages, protection.bits() as u64];
-    SysError::check(short(number(Sysno::MemoryMap, flags), process.raw(), memory.raw(), 0, words).0)
+    SysError::check(trap::double(number(Sysno::MemoryMap, flags), process.raw(), memory.raw(), words))
 }
 
 /// Removes every mapping of `process` that lies in the range.
 pub(crate) fn memory_unmap(process: Handle, address: u64, pages: u64) -> Result<(), SysError> {
-    run(Sysno::MemoryUnmap, process.raw(), 0, [address, pages, 0, 0]).map(drop)
+    SysError::check(trap::single(number(Sysno::MemoryUnmap, CallFlags::empty()), process.raw(), [address, pages]).0)
 }
 
 /// Physical address of a page of `memory`, and how many pages from there on are contiguous.
@@ -392,6 +394,6 @@ pub fn raw(rax: u64, rdi: u64, rsi: u64, r15: u64, words: [u64; 8]) -> (u64, [u6
     if forbidden.iter().any(|call| rax & 0xff == *call as u64) {
         return (SysError::BadSyscall as u64, words);
     }
-    let f = message(super::Frame { rax, rdi, rsi, r15, words });
+    let f = trap::message(super::Frame { rax, rdi, rsi, r15, words });
     (f.rax, f.words)
 }

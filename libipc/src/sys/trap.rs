@@ -45,9 +45,26 @@ pub(crate) fn message(f: Frame) -> Frame {
     Frame { rax, rdi, rsi, r15, words: [w0, w1, w2, w3, w4, w5, w6, w7] }
 }
 
-/// A call that sends no message and gets one.
+/// A call that sends no message and gets one: `Recv`.
 #[inline(always)]
-pub(crate) fn receive(rax: u64, rdi: u64, rsi: u64, r15: u64) -> Frame {
+pub(crate) fn receive(rax: u64, rdi: u64) -> Frame {
+    let (result, badge, tag, id);
+    let (w0, w1, w2, w3, w4, w5, w6, w7);
+    // SAFETY: as in `message`.
+    unsafe {
+        trap!(
+            "push rbx", "syscall", "mov rcx, rbx", "pop rbx",
+            inlateout("rax") rax => result, inlateout("rdi") rdi => badge, lateout("rsi") tag, lateout("r15") id,
+            lateout("rdx") w0, lateout("r8") w1, lateout("r9") w2, lateout("r10") w3, lateout("rcx") w4,
+            lateout("r12") w5, lateout("r13") w6, lateout("r14") w7,
+        );
+    }
+    Frame { rax: result, rdi: badge, rsi: tag, r15: id, words: [w0, w1, w2, w3, w4, w5, w6, w7] }
+}
+
+/// A call that names a message and gets one: `ForwardRecv`.
+#[inline(always)]
+pub(crate) fn forward(rax: u64, rdi: u64, rsi: u64, r15: u64) -> Frame {
     let (result, badge, tag, id);
     let (w0, w1, w2, w3, w4, w5, w6, w7);
     // SAFETY: as in `message`.
@@ -63,21 +80,84 @@ pub(crate) fn receive(rax: u64, rdi: u64, rsi: u64, r15: u64) -> Frame {
     Frame { rax: result, rdi: badge, rsi: tag, r15: id, words: [w0, w1, w2, w3, w4, w5, w6, w7] }
 }
 
-/// A call without operands and results, which leaves all registers as they are but `rax`, `rcx`, `r11` and the vectors.
+/// A call that sends a message and gets none: `Post`.
 #[inline(always)]
-pub(crate) fn bare(rax: u64) {
-    // SAFETY: as in `message`; the kernel gives the other registers back as they were.
+pub(crate) fn post(rax: u64, rdi: u64, rsi: u64, w: [u64; 8]) -> u64 {
+    let result;
+    // SAFETY: as in `message`; the kernel gives registers that are no results back as they were (abi).
+    unsafe {
+        trap!(
+            "push rbx", "mov rbx, rcx", "syscall", "pop rbx",
+            inlateout("rax") rax => result, in("rdi") rdi, in("rsi") rsi,
+            in("rdx") w[0], in("r8") w[1], in("r9") w[2], in("r10") w[3], inlateout("rcx") w[4] => _,
+            in("r12") w[5], in("r13") w[6], in("r14") w[7],
+        );
+    }
+    result
+}
+
+/// A call without operands, with a result in `w0`.
+#[inline(always)]
+pub(crate) fn bare(rax: u64) -> (u64, u64) {
+    let (result, w0);
+    // SAFETY: as in `post`.
     unsafe {
         trap!(
             "syscall",
-            inlateout("rax") rax => _, lateout("rcx") _,
+            inlateout("rax") rax => result, lateout("rdx") w0, lateout("rcx") _,
         );
     }
+    (result, w0)
+}
+
+/// A call with operands in `rdi`, `w0` and `w1` and a result in `w0`.
+#[inline(always)]
+pub(crate) fn single(rax: u64, rdi: u64, w: [u64; 2]) -> (u64, u64) {
+    let (result, w0);
+    // SAFETY: as in `post`.
+    unsafe {
+        trap!(
+            "syscall",
+            inlateout("rax") rax => result, in("rdi") rdi,
+            inlateout("rdx") w[0] => w0, in("r8") w[1], lateout("rcx") _,
+        );
+    }
+    (result, w0)
+}
+
+/// A call with operands in `rdi`, `rsi` and `w0..w3` and no result.
+#[inline(always)]
+pub(crate) fn double(rax: u64, rdi: u64, rsi: u64, w: [u64; 4]) -> u64 {
+    let result;
+    // SAFETY: as in `post`.
+    unsafe {
+        trap!(
+            "syscall",
+            inlateout("rax") rax => result, in("rdi") rdi, in("rsi") rsi,
+            in("rdx") w[0], in("r8") w[1], in("r9") w[2], in("r10") w[3], lateout("rcx") _,
+        );
+    }
+    result
+}
+
+/// A call with operands in `rsi`, `r15` and `w0..w2` and no result.
+#[inline(always)]
+pub(crate) fn copy(rax: u64, rsi: u64, r15: u64, w: [u64; 3]) -> u64 {
+    let result;
+    // SAFETY: as in `post`.
+    unsafe {
+        trap!(
+            "syscall",
+            inlateout("rax") rax => result, in("rsi") rsi, in("r15") r15,
+            in("rdx") w[0], in("r8") w[1], in("r9") w[2], lateout("rcx") _,
+        );
+    }
+    result
 }
 
 /// A call with operands in `rdi`, `rsi`, `r15` and `w0..w3` and results in `w0..w3`; the other words are not set.
 #[inline(always)]
-pub(crate) fn short(rax: u64, rdi: u64, rsi: u64, r15: u64, w: [u64; 4]) -> (u64, [u64; 4]) {
+pub(crate) fn narrow(rax: u64, rdi: u64, rsi: u64, r15: u64, w: [u64; 4]) -> (u64, [u64; 4]) {
     let result;
     let (w0, w1, w2, w3);
     // SAFETY: as in `message`; the words not set here are declared as destroyed.
@@ -94,7 +174,7 @@ pub(crate) fn short(rax: u64, rdi: u64, rsi: u64, r15: u64, w: [u64; 4]) -> (u64
     (result, [w0, w1, w2, w3])
 }
 
-/// A call that needs more operand words than [`short`] has.
+/// A call that needs more operand words than [`narrow`] has.
 #[inline(always)]
 pub(crate) fn wide(rax: u64, rdi: u64, rsi: u64, r15: u64, words: [u64; 8]) -> (u64, [u64; 4]) {
     let f = message(Frame { rax, rdi, rsi, r15, words });

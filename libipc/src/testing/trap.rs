@@ -64,17 +64,43 @@ pub(crate) fn message(f: Frame) -> Frame {
 }
 
 /// As `sys::trap::receive`.
-pub(crate) fn receive(rax: u64, rdi: u64, rsi: u64, r15: u64) -> Frame {
+pub(crate) fn receive(rax: u64, rdi: u64) -> Frame {
+    message(Frame { rax, rdi, ..Frame::default() })
+}
+
+/// As `sys::trap::forward`.
+pub(crate) fn forward(rax: u64, rdi: u64, rsi: u64, r15: u64) -> Frame {
     message(Frame { rax, rdi, rsi, r15, words: [0; 8] })
 }
 
-/// As `sys::trap::bare`.
-pub(crate) fn bare(rax: u64) {
-    short(rax, 0, 0, 0, [0; 4]);
+/// As `sys::trap::post`.
+pub(crate) fn post(rax: u64, rdi: u64, rsi: u64, words: [u64; 8]) -> u64 {
+    message(Frame { rax, rdi, rsi, r15: 0, words }).rax
 }
 
-/// As `sys::trap::short`.
-pub(crate) fn short(rax: u64, rdi: u64, rsi: u64, r15: u64, w: [u64; 4]) -> (u64, [u64; 4]) {
+/// As `sys::trap::bare`.
+pub(crate) fn bare(rax: u64) -> (u64, u64) {
+    single(rax, 0, [0; 2])
+}
+
+/// As `sys::trap::single`.
+pub(crate) fn single(rax: u64, rdi: u64, w: [u64; 2]) -> (u64, u64) {
+    let (rax, w) = narrow(rax, rdi, 0, 0, [w[0], w[1], 0, 0]);
+    (rax, w[0])
+}
+
+/// As `sys::trap::double`.
+pub(crate) fn double(rax: u64, rdi: u64, rsi: u64, w: [u64; 4]) -> u64 {
+    narrow(rax, rdi, rsi, 0, w).0
+}
+
+/// As `sys::trap::copy`.
+pub(crate) fn copy(rax: u64, rsi: u64, r15: u64, w: [u64; 3]) -> u64 {
+    narrow(rax, 0, rsi, r15, [w[0], w[1], w[2], 0]).0
+}
+
+/// As `sys::trap::narrow`.
+pub(crate) fn narrow(rax: u64, rdi: u64, rsi: u64, r15: u64, w: [u64; 4]) -> (u64, [u64; 4]) {
     wide(rax, rdi, rsi, r15, [w[0], w[1], w[2], w[3], 0, 0, 0, 0])
 }
 

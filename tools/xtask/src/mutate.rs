@@ -62,6 +62,13 @@ const MUTATIONS: &[Mutation] = &[
         "let fine = self.generation == handle.generation()",
         "let fine = handle.generation() != 0",
     ),
+    mutation("the short calls take stale handles", "short.rs", "entry.generation == handle.generation() && ", ""),
+    mutation(
+        "the short calls take a mapping for a capability",
+        "short.rs",
+        "(1..MAPPING).contains(&entry.kind)",
+        "entry.kind != 0",
+    ),
     mutation(
         "the short ways do not look at rights",
         "cap.rs",
@@ -71,8 +78,8 @@ const MUTATIONS: &[Mutation] = &[
     mutation(
         "a derived capability has all rights that were asked for",
         "cap.rs",
-        "cap.kind, self.slots[cap.slot].object, cap.rights & mask, badge",
-        "cap.kind, self.slots[cap.slot].object, mask, badge",
+        "rights: rights & mask.bits(),",
+        "rights: mask.bits(),",
     ),
     mutation(
         "anybody mints badges",

@@ -7,6 +7,7 @@
 
 use core::mem::MaybeUninit;
 
+use abi::Sysno;
 use kernel::Kernel;
 use kernel::handoff::Handover;
 use kernel::machine::{Clock, Context, Exception, IrqLine, Resume};
@@ -114,6 +115,19 @@ pub extern "C" fn on_forward_recv<const TRACED: bool>() -> Forwarded {
         }
         None => on_syscall(),
     }
+}
+
+/// A short call of this [`Sysno`], the registers for which are in the context: whether it was served.
+pub extern "C" fn on_short<const NUMBER: u8>() -> bool {
+    // SAFETY: as in `on_call`, with `on_long`.
+    let kernel = unsafe { the_kernel() };
+    Sysno::try_from(u64::from(NUMBER)).is_ok_and(|number| kernel.short(number))
+}
+
+/// A short call that was not served; all its registers are in the context now.
+pub extern "C" fn on_long() -> ! {
+    // SAFETY: called by the entry code.
+    go(unsafe { the_kernel() }.syscall())
 }
 
 /// Any other system call, or one of these that is no handoff; its registers are in the context.

@@ -72,8 +72,24 @@ const STUB_SIZE: u64 = 16;
 /// RFLAGS bits that a program may have; `IF` and the constant bit are added. Not among them: IOPL, VM, VIF, VIP.
 const USER_FLAGS: u32 = 0x0025_4dd5;
 
-// The layout that the code below counts on.
+// The layout and the numbers that the code below counts on.
 const _: () = {
+    let short = [
+        Sysno::Duplicate,
+        Sysno::Close,
+        Sysno::LeaseRead,
+        Sysno::LeaseWrite,
+        Sysno::MemoryMap,
+        Sysno::MemoryUnmap,
+        Sysno::Post,
+        Sysno::Recv,
+    ];
+    let mut n = 0;
+    while n < short.len() {
+        assert!(short[n] as usize == Sysno::Clock as usize + 1 + n);
+        n += 1;
+    }
+    assert!(Sysno::Call as usize == Sysno::Clock as usize + 1 + short.len());
     assert!(offset_of!(Context, registers) == 0 && offset_of!(Thread, context) == 0);
     assert!(Entered::Syscall as u64 == 0 && Entered::Interrupt as u64 == 1);
 };
@@ -90,6 +106,18 @@ global_asm!(
     mov [rsp + {r13_}], r13
     mov [rsp + {r12_}], r12
     mov [rsp + {rbx_}], rbx
+    mov [rsp + {r10_}], r10
+    mov [rsp + {r9_}], r9
+    mov [rsp + {r8_}], r8
+    mov [rsp + {rdx_}], rdx
+    mov [rsp + {rsi_}], rsi
+    mov [rsp + {rdi_}], rdi
+    mov [rsp + {rax_}], rax
+    .endm
+
+    // Of these, those that every short call needs.
+    .macro save_operands
+    mov [rsp + {r15_}], r15
     mov [rsp + {r10_}], r10
     mov [rsp + {r9_}], r9
     mov [rsp + {r8_}], r8
@@ -198,7 +226,8 @@ general_entry:
 
 enter_below_call:
     cmp rax, {clock}
-    jne general_entry
+    ja short_entry
+    jb general_entry
     // `Clock`, as `Clock::nanoseconds` computes it: needs no register but rax and rdx, which are its to change, and no
     // stack. rcx is canonical, as said at `leave`.
     rdtsc
@@ -210,6 +239,71 @@ enter_below_call:
     mov rdx, rax
     xor eax, eax
     sysretq
+
+    // A short call. What it does not need stays in its registers, which the functions in the table keep; rsp stays in
+    // scratch, which nothing changes while interrupts are off.
+short_entry:
+    swapgs
+    mov gs:[{scratch}], rsp
+    mov rsp, gs:[{context}]
+    mov [rsp + {rip}], rcx
+    mov [rsp + {rflags}], r11
+    save_operands
+    mov rsp, gs:[{kernel_stack}]
+    call [short_calls + rax * 8 - {first_short} * 8]
+    mov rdi, gs:[{context}]
+    test al, al
+    jz 1f
+    mov rcx, [rdi + {rip}]
+    mov r11, [rdi + {rflags}]
+    mov r10, [rdi + {r10_}]
+    mov r9, [rdi + {r9_}]
+    mov r8, [rdi + {r8_}]
+    mov rdx, [rdi + {rdx_}]
+    mov rsi, [rdi + {rsi_}]
+    mov rax, [rdi + {rax_}]
+    mov rsp, gs:[{scratch}]
+    mov rdi, [rdi + {rdi_}]
+    swapgs
+    sysretq
+1:  mov rcx, gs:[{scratch}]
+    mov [rdi + {rsp_}], rcx
+    mov [rdi + {rbp_}], rbp
+    mov [rdi + {r14_}], r14
+    mov [rdi + {r13_}], r13
+    mov [rdi + {r12_}], r12
+    mov [rdi + {rbx_}], rbx
+    call {on_long}
+
+    // Words 4 to 7 are a part of the message.
+short_post:
+    mov rcx, gs:[{context}]
+    mov [rcx + {r14_}], r14
+    mov [rcx + {r13_}], r13
+    mov [rcx + {r12_}], r12
+    mov [rcx + {rbx_}], rbx
+    jmp {on_post}
+
+    // The same, and the message id, where one has come.
+short_recv:
+    push rbp                            // for the alignment
+    call {on_recv}
+    pop rbp
+    test al, al
+    jz 1f
+    mov rcx, gs:[{context}]
+    mov r15, [rcx + {r15_}]
+    mov r14, [rcx + {r14_}]
+    mov r13, [rcx + {r13_}]
+    mov r12, [rcx + {r12_}]
+    mov rbx, [rcx + {rbx_}]
+1:  ret
+
+    .section .rodata
+    .balign 64
+short_calls:
+    .quad {on_duplicate}, {on_close}, {on_lease_read}, {on_lease_write}, {on_map}, {on_unmap}, short_post, short_recv
+    .text
 
     // rdi = the context to leave through. The general way out is further down.
     //
@@ -408,6 +502,16 @@ debug_entry:
     time_entry = const offset_of!(Clock, entry),
     time_to_ns = const offset_of!(Clock, to_ns),
     time_shift = const Clock::SHIFT,
+    first_short = const Sysno::Duplicate as u64,
+    on_duplicate = sym dispatch::on_short::<{ Sysno::Duplicate as u8 }>,
+    on_close = sym dispatch::on_short::<{ Sysno::Close as u8 }>,
+    on_lease_read = sym dispatch::on_short::<{ Sysno::LeaseRead as u8 }>,
+    on_lease_write = sym dispatch::on_short::<{ Sysno::LeaseWrite as u8 }>,
+    on_map = sym dispatch::on_short::<{ Sysno::MemoryMap as u8 }>,
+    on_unmap = sym dispatch::on_short::<{ Sysno::MemoryUnmap as u8 }>,
+    on_post = sym dispatch::on_short::<{ Sysno::Post as u8 }>,
+    on_recv = sym dispatch::on_short::<{ Sysno::Recv as u8 }>,
+    on_long = sym dispatch::on_long,
     on_syscall = sym dispatch::on_syscall,
     on_call = sym dispatch::on_call::<false>,
     on_reply_recv = sym dispatch::on_reply_recv::<false>,
