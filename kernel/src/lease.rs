@@ -41,6 +41,7 @@ impl UserRange {
 
 impl<M: Machine> Kernel<M> {
     /// The memory behind `length` bytes from `offset` of lease `index` of call `token`, which `process` holds.
+    #[inline(always)]
     pub(crate) fn lease(
         &self,
         process: Ref<Process>,
@@ -50,32 +51,58 @@ impl<M: Machine> Kernel<M> {
         length: u64,
         access: LeaseAccess,
     ) -> Result<UserRange, SysError> {
-        let (mut holder, mut token, mut index, mut offset) = (process, token, index, offset);
-        for _ in 0..MAX_DEPTH {
-            let lender = self.caller_of(holder, token)?;
-            let count = self.threads[lender].tag().leases().min(MAX_LEASES) as u64;
-            if index >= count {
-                return Err(SysError::BadLease);
+        match self.lent(process, token, index, offset, length, access)? {
+            Lent::Memory(range) => Ok(range),
+            Lent::Passed(from) => self.lease_passed(from, length, access),
+        }
+    }
+
+    /// The same of a lease that its lender had been lent.
+    #[inline(never)]
+    fn lease_passed(&self, from: Passed, length: u64, access: LeaseAccess) -> Result<UserRange, SysError> {
+        let Passed { mut holder, mut token, mut index, mut offset } = from;
+        for _ in 1..MAX_DEPTH {
+            match self.lent(holder, token, index, offset, length, access)? {
+                Lent::Memory(range) => return Ok(range),
+                Lent::Passed(from) => Passed { holder, token, index, offset } = from,
             }
-            let at = LEASES + index as usize * LEASE_WORDS;
-            let page = self.threads[lender].message.expect("a thread in use has a message page");
-            let [start, size, of, flags] = self.mm.words::<LEASE_WORDS>(page, at);
-            let inside = offset.checked_add(length).is_some_and(|end| end <= size);
-            if !inside || !LeaseAccess::from_bits_truncate(flags as u32).contains(access) {
-                return Err(SysError::BadLease);
-            }
-            let owner = self.threads[lender].process;
-            let from = start.checked_add(offset).ok_or(SysError::BadLease)?;
-            if of == 0 {
-                return UserRange::claim(owner, from, length).ok_or(SysError::BadLease);
-            }
-            (holder, token, index, offset) = (owner, MessageId::from_raw(of), flags >> 32, from);
         }
         Err(SysError::BadLease)
     }
 
-    /// The frame behind a program's address, made present for the access.
+    /// What lease `index` of call `token`, which `process` holds, is of.
     #[inline(always)]
+    fn lent(
+        &self,
+        process: Ref<Process>,
+        token: MessageId,
+        index: u64,
+        offset: u64,
+        length: u64,
+        access: LeaseAccess,
+    ) -> Result<Lent, SysError> {
+        let lender = self.caller_of(process, token)?;
+        let count = self.threads[lender].tag().leases().min(MAX_LEASES) as u64;
+        if index >= count {
+            return Err(SysError::BadLease);
+        }
+        let at = LEASES + index as usize * LEASE_WORDS;
+        let page = self.threads[lender].message.expect("a thread in use has a message page");
+        let [start, size, of, flags] = self.mm.words::<LEASE_WORDS>(page, at);
+        let inside = offset.checked_add(length).is_some_and(|end| end <= size);
+        if !inside || !LeaseAccess::from_bits_truncate(flags as u32).contains(access) {
+            return Err(SysError::BadLease);
+        }
+        let owner = self.threads[lender].process;
+        let from = start.checked_add(offset).ok_or(SysError::BadLease)?;
+        if of == 0 {
+            return UserRange::claim(owner, from, length).map(Lent::Memory).ok_or(SysError::BadLease);
+        }
+        let (token, index) = (MessageId::from_raw(of), flags >> 32);
+        Ok(Lent::Passed(Passed { holder: owner, token, index, offset: from }))
+    }
+
+    /// The frame behind a program's address, made present for the access.
     fn user_frame(&mut self, process: Ref<Process>, address: u64, write: bool) -> Result<Frame, SysError> {
         if let Some(space) = self.processes[process].space
             && let Some((physical, writable)) = self.mm.translate(space, address)
@@ -84,42 +111,63 @@ impl<M: Machine> Kernel<M> {
         {
             return Ok(frame);
         }
-        self.touched_frame(process, address, write)
-    }
-
-    /// The same where it is not, or not for this access, or cannot be.
-    #[cold]
-    #[inline(never)]
-    fn touched_frame(&mut self, process: Ref<Process>, address: u64, write: bool) -> Result<Frame, SysError> {
         self.processes[process].space.ok_or(SysError::BadAddress)?;
         let physical = self.touch(process, address, write, false)?;
         self.mm.content(physical).ok_or(SysError::BadAddress)
     }
 
     /// Copies between two programs. On an error, of `from` or of `to`, earlier pages may have been copied.
+    #[inline(always)]
     pub(crate) fn copy_user(&mut self, from: UserRange, to: UserRange) -> Result<(), CopyError> {
+        match self.copy_present(from, to) {
+            Some(()) => Ok(()),
+            None => self.copy_by_pages(from, to),
+        }
+    }
+
+    /// The same where each range lies in one page that is there for it, and the programs are two; `None` elsewhere.
+    #[inline(always)]
+    fn copy_present(&mut self, from: UserRange, to: UserRange) -> Option<()> {
+        let (source, target) = self.processes.pair(from.process, to.process)?;
+        let (source, target) = ((&mut source.walks, source.space?), (&mut target.walks, target.space?));
+        self.mm.copy_between((source, from.start), (target, to.start), from.length)
+    }
+
+    /// The same in steps, each within one page on both sides. Pages that are not there are made.
+    #[inline(never)]
+    fn copy_by_pages(&mut self, from: UserRange, to: UserRange) -> Result<(), CopyError> {
         let mut done = 0;
-        // The frames of the pages that the copy has come to; looked up again at each page boundary only. Looking up the
-        // one may commit a page, but takes no page away from the other.
-        let (mut source, mut target) = (None, None);
         while done < from.length {
             let (source_at, target_at) = (from.start + done, to.start + done);
             let (source_offset, target_offset) = (source_at % PAGE_SIZE, target_at % PAGE_SIZE);
-            let step = (PAGE_SIZE - source_offset).min(PAGE_SIZE - target_offset).min(from.length - done);
-            let source_frame = match source.filter(|_| source_offset != 0) {
-                Some(frame) => frame,
-                None => self.user_frame(from.process, source_at, false).map_err(CopyError::Source)?,
-            };
-            let target_frame = match target.filter(|_| target_offset != 0) {
-                Some(frame) => frame,
-                None => self.user_frame(to.process, target_at, true).map_err(CopyError::Target)?,
-            };
-            self.mm.copy(source_frame, source_offset as usize, target_frame, target_offset as usize, step as usize);
-            (source, target) = (Some(source_frame), Some(target_frame));
-            done += step;
+            let length = (PAGE_SIZE - source_offset).min(PAGE_SIZE - target_offset).min(from.length - done);
+            let step = |range: UserRange, start| UserRange { start, length, ..range };
+            if self.copy_present(step(from, source_at), step(to, target_at)).is_none() {
+                // Looking up the one may commit a page, but takes no page away from the other.
+                let source = self.user_frame(from.process, source_at, false).map_err(CopyError::Source)?;
+                let target = self.user_frame(to.process, target_at, true).map_err(CopyError::Target)?;
+                self.mm.copy(source, source_offset as usize, target, target_offset as usize, length as usize);
+            }
+            done += length;
         }
         Ok(())
     }
+}
+
+/// What a lease is of.
+enum Lent {
+    /// The lender's memory.
+    Memory(UserRange),
+    /// A lease that the lender was lent.
+    Passed(Passed),
+}
+
+/// A place in a lease that a process was lent with a call.
+struct Passed {
+    holder: Ref<Process>,
+    token: MessageId,
+    index: u64,
+    offset: u64,
 }
 
 /// Which side of a copy was at fault.

@@ -10,7 +10,7 @@
 use crate::account::Account;
 use crate::event::Event;
 use crate::machine::{MAX_PORT_RANGES, PortRange};
-use crate::mm::{FrameKind, Object, Ref, Space};
+use crate::mm::{FrameKind, Object, Ref, Space, Walks};
 use crate::reaper::{Dying, Job};
 use crate::region::Region;
 use crate::thread::Thread;
@@ -35,6 +35,8 @@ pub struct Process {
     pub ceiling: u8,
     /// Its page tables; made with the first mapping.
     pub space: Option<Space>,
+    /// What is remembered of it.
+    pub(crate) walks: Walks,
     /// The physical address of `space` where a handoff may enter the process: it runs, one of its threads has run
     /// before, and it has no ports open. Else 0.
     pub handoff_root: u64,

@@ -344,7 +344,8 @@ impl<M: Machine> Kernel<M> {
             self.left = None;
         }
         let mut freed = 0;
-        let done = self.mm.free_tables(space, budget, &mut freed);
+        let walks = &mut self.processes[process].walks;
+        let done = self.mm.free_tables(space, walks, budget, &mut freed);
         self.accounts[account].refund(Purpose::PageTables, freed.into());
         self.processes[process].tables -= freed;
         if done {

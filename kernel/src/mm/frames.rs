@@ -417,7 +417,7 @@ unsafe fn fill_words(words: *mut u64, count: usize) {
 /// # Safety
 /// `from` must be readable and `to` writable for `length` bytes.
 #[inline]
-unsafe fn copy_bytes(from: *const u8, to: *mut u8, length: usize) {
+pub(super) unsafe fn copy_bytes(from: *const u8, to: *mut u8, length: usize) {
     #[cfg(target_os = "none")]
     // SAFETY: 1. The caller's promise. 2. Overlap within one page copies forwards; a program that lends overlapping
     //            ranges of its own gets what it asked for, the kernel's memory is not involved.

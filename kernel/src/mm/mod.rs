@@ -17,6 +17,7 @@ mod pool;
 mod ring;
 mod slots;
 mod space;
+mod walks;
 mod window;
 
 pub use direct::{DIRECT_MAP, DirectMap};
@@ -26,3 +27,4 @@ pub use pool::{Object, Pool, Ref, SlabList};
 pub use ring::Ring;
 pub use slots::{SLOTS_PER_PAGE, SlotRef, Slots};
 pub use space::{Protection, Space, StaleEntry};
+pub use walks::Walks;

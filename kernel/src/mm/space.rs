@@ -5,7 +5,7 @@
 //! 2. Entries of the lower half that are present are user-accessible; none is writable and executable at once.
 //! 3. Every table below the root is in a frame of kind `PageTable` and is reachable from exactly one root.
 
-use super::{Frame, FrameKind, Mm};
+use super::{Frame, FrameKind, Mm, Walks};
 use abi::PAGE_SIZE;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
@@ -43,10 +43,20 @@ pub struct Space(pub Frame);
 
 const ENTRIES: usize = 512;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+/// The entry maps something.
+pub(super) const PRESENT: u64 = Flags::PRESENT.bits();
+/// What it maps may be written.
+pub(super) const WRITABLE: u64 = Flags::WRITABLE.bits();
+
+/// The physical address in an entry.
+#[inline(always)]
+pub(super) fn address(entry: u64) -> u64 {
+    entry & ADDRESS
+}
 
 /// The index into the table of `level` (3 = root, 0 = last).
-#[inline]
-fn index(address: u64, level: u32) -> usize {
+#[inline(always)]
+pub(super) fn index(address: u64, level: u32) -> usize {
     (address >> (12 + 9 * level)) as usize % ENTRIES
 }
 
@@ -84,18 +94,27 @@ impl Mm {
     /// The last-level entry of `address`, where there is one.
     #[inline(always)]
     fn leaf(&self, space: Space, address: u64) -> Option<*mut u64> {
+        let table = self.last_table(space, address)?;
+        let table = self.direct.address(table.address()) as *mut u64;
+        Some(table.wrapping_add(index(address, 0)))
+    }
+
+    /// The last-level table of `address`, where there is one.
+    #[inline(always)]
+    pub(super) fn last_table(&self, space: Space, address: u64) -> Option<Frame> {
         let mut table = self.table(space.0);
+        let mut entry = 0;
         for level in [3, 2, 1] {
             // SAFETY: 1. `table` is a page table: the root was checked, and what a present entry above the last level
             //            names is one by invariant 3 (`map_page` alone enters tables, `free_below` takes an entry out
             //            before it frees its table). 2. The index is below 512. 3. Volatile as in `entry`.
-            let entry = unsafe { table.add(index(address, level)).read_volatile() };
-            if entry & Flags::PRESENT.bits() == 0 {
+            entry = unsafe { table.add(index(address, level)).read_volatile() };
+            if entry & PRESENT == 0 {
                 return None;
             }
             table = self.direct.address(entry & ADDRESS) as *mut u64;
         }
-        Some(table.wrapping_add(index(address, 0)))
+        Some(Frame::containing(entry & ADDRESS))
     }
 
     /// How many tables a mapping at `address` lacks.
@@ -180,8 +199,9 @@ impl Mm {
     }
 
     /// Frees up to `budget` tables of the lower half, last levels first. `true` when none is left. No page that they
-    /// map is freed: contents belong to memory objects.
-    pub fn free_tables(&mut self, space: Space, budget: &mut u32, freed: &mut u32) -> bool {
+    /// map is freed: contents belong to memory objects. What is remembered of them is forgotten.
+    pub fn free_tables(&mut self, space: Space, walks: &mut Walks, budget: &mut u32, freed: &mut u32) -> bool {
+        *walks = Walks::default();
         self.free_below(space.0, 3, ENTRIES / 2, budget, freed)
     }
 
@@ -266,7 +286,7 @@ mod tests {
                 at = address + PAGE_SIZE;
             }
             let mut freed = 0;
-            while !mm.free_tables(space, &mut 2, &mut freed) {}
+            while !mm.free_tables(space, &mut Walks::default(), &mut 2, &mut freed) {}
             assert_eq!(mm.free_frames(), free);
         }
     }

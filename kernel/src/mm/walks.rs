@@ -1,0 +1,92 @@
+//! What is remembered of walks through page tables, and copies between programs that go by it.
+//!
+//! Invariants:
+//! 1. What is remembered names last-level tables of one address space. Tables are freed by [`Mm::free_tables`] alone, which
+//!    forgets all of it; nothing that is in a table is remembered.
+//! 2. A table that is remembered is looked at only while its frame is a page table: were invariant 1 broken, a wrong page
+//!    might be found, but never one that no program may have mapped.
+
+use super::space::{PRESENT, WRITABLE, index};
+use super::{Frame, FrameKind, Mm, Space};
+use abi::PAGE_SIZE;
+
+/// How many last-level tables are remembered, each of 2 MiB of addresses.
+const TABLES: usize = 8;
+/// log2 of the bytes that one of them maps.
+const REACH: u32 = 21;
+
+/// The last-level tables of an address space that were walked to last.
+#[derive(Clone, Copy)]
+pub struct Walks([Walk; TABLES]);
+
+#[derive(Clone, Copy)]
+struct Walk {
+    /// The addresses from here on, in units of what a table maps.
+    part: u32,
+    table: Frame,
+}
+
+impl Default for Walks {
+    fn default() -> Walks {
+        // No address of the user half is in that part.
+        Walks([Walk { part: u32::MAX, table: Frame(0) }; TABLES])
+    }
+}
+
+impl Mm {
+    /// Copies `length` bytes between two address spaces, where each range lies in one page that is present for it and
+    /// holds plain bytes. `None`, and nothing is copied, elsewhere.
+    #[inline(always)]
+    pub fn copy_between(
+        &mut self,
+        (source, from): (Place, u64),
+        (target, to): (Place, u64),
+        length: u64,
+    ) -> Option<()> {
+        let (from_offset, to_offset) = (from % PAGE_SIZE, to % PAGE_SIZE);
+        if length > PAGE_SIZE - from_offset || length > PAGE_SIZE - to_offset {
+            return None;
+        }
+        let from = self.page_behind(source, from, PRESENT)?;
+        let to = self.page_behind(target, to, PRESENT | WRITABLE)?;
+        // SAFETY: 1. Both are pages of plain bytes in the direct map, and the ranges lie in them, as was just looked.
+        //         2. `&mut self` excludes references. 3. Overlap in one frame is handled by `copy_bytes`.
+        unsafe {
+            super::frames::copy_bytes(from.add(from_offset as usize), to.add(to_offset as usize), length as usize);
+        }
+        Some(())
+    }
+
+    /// The page at `address`, if the flags of its entry have all of `needed` and it holds plain bytes.
+    #[inline(always)]
+    fn page_behind(&self, (walks, space): Place, address: u64, needed: u64) -> Option<*mut u8> {
+        let part = (address >> REACH) as u32;
+        let walk = walks.0[part as usize % TABLES];
+        let table = match walk.part == part && self.is(walk.table, FrameKind::PageTable) {
+            true => walk.table,
+            false => self.walk(walks, space, address)?,
+        };
+        let entry = self.direct.address(table.address() + 8 * index(address, 0) as u64) as *const u64;
+        // SAFETY: 1. The frame is a page table, which was looked at here or is one by the walk; it is in the direct map, and
+        //            the index lies in it. 2. The processor may set the accessed and dirty bits meanwhile: hence volatile.
+        let entry = unsafe { entry.read_volatile() };
+        if entry & needed != needed {
+            return None;
+        }
+        let frame = self.content(super::space::address(entry))?;
+        Some(self.direct.address(frame.address()) as *mut u8)
+    }
+
+    /// Walks to the last-level table of `address`, and remembers it.
+    #[cold]
+    #[inline(never)]
+    fn walk(&self, walks: &mut Walks, space: Space, address: u64) -> Option<Frame> {
+        let table = self.last_table(space, address)?;
+        let part = (address >> REACH) as u32;
+        walks.0[part as usize % TABLES] = Walk { part, table };
+        Some(table)
+    }
+}
+
+/// An address space, and what is remembered of it.
+pub type Place<'a> = (&'a mut Walks, Space);
