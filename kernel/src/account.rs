@@ -155,19 +155,52 @@ impl Account {
 pub(crate) trait Paid<M: Machine>: Object {
     fn pool(kernel: &mut Kernel<M>) -> (&mut Pool<Self>, &mut Mm);
     fn slabs(account: &mut Account) -> &mut SlabList;
+    /// Takes a free slot of the list of `account`, which has one.
+    #[inline(always)]
+    fn claim(kernel: &mut Kernel<M>, account: Ref<Account>) -> Option<Ref<Self>> {
+        let mut list = *Self::slabs(&mut kernel.accounts[account]);
+        let name = Self::pool(kernel).0.claim(&mut list);
+        *Self::slabs(&mut kernel.accounts[account]) = list;
+        name
+    }
+    /// Gives a slot back to the list of `account`; the frame of its page if that is empty now.
+    #[inline(always)]
+    fn give_back(kernel: &mut Kernel<M>, account: Ref<Account>, name: Ref<Self>) -> Option<Frame> {
+        let mut list = *Self::slabs(&mut kernel.accounts[account]);
+        let empty = Self::pool(kernel).0.remove(&mut list, name);
+        *Self::slabs(&mut kernel.accounts[account]) = list;
+        empty
+    }
 }
 
+/// Types whose pool and lists are in two places, so that both can be had at once.
 macro_rules! paid {
     ($($type:ty, $pool:ident;)*) => {$(
         impl<M: Machine> Paid<M> for $type {
             fn pool(kernel: &mut Kernel<M>) -> (&mut Pool<Self>, &mut Mm) { (&mut kernel.$pool, &mut kernel.mm) }
             fn slabs(account: &mut Account) -> &mut SlabList { &mut account.slabs.$pool }
+            #[inline(always)]
+            fn claim(kernel: &mut Kernel<M>, account: Ref<Account>) -> Option<Ref<Self>> {
+                kernel.$pool.claim(&mut kernel.accounts[account].slabs.$pool)
+            }
+            #[inline(always)]
+            fn give_back(kernel: &mut Kernel<M>, account: Ref<Account>, name: Ref<Self>) -> Option<Frame> {
+                kernel.$pool.remove(&mut kernel.accounts[account].slabs.$pool, name)
+            }
         }
     )*};
 }
 
+impl<M: Machine> Paid<M> for Account {
+    fn pool(kernel: &mut Kernel<M>) -> (&mut Pool<Self>, &mut Mm) {
+        (&mut kernel.accounts, &mut kernel.mm)
+    }
+    fn slabs(account: &mut Account) -> &mut SlabList {
+        &mut account.slabs.accounts
+    }
+}
+
 paid! {
-    Account, accounts;
     crate::process::Process, processes;
     crate::thread::Thread, threads;
     crate::memory::Memory, memories;
@@ -181,38 +214,46 @@ paid! {
 impl<M: Machine> Kernel<M> {
     /// Makes an object that `account` pays for.
     pub(crate) fn create<T: Paid<M>>(&mut self, account: Ref<Account>, value: T) -> Result<Ref<T>, SysError> {
-        self.mm.note_change();
-        let mut list = *T::slabs(&mut self.accounts[account]);
-        if list.needs_page() {
-            self.accounts[account].charge(Purpose::Objects, 1)?;
-            if !self.add_slab_page::<T>(&mut list) {
-                self.accounts[account].refund(Purpose::Objects, 1);
-                return Err(SysError::NoMemory);
-            }
-        }
-        let name = T::pool(self).0.insert(&mut list, value).ok_or(SysError::NoMemory);
-        *T::slabs(&mut self.accounts[account]) = list;
-        name
+        let name = self.create_vacant(account)?;
+        T::pool(self).0[name] = value;
+        Ok(name)
     }
 
-    /// Adds a slab page that is paid for; whether there was a frame, and room in the window.
-    fn add_slab_page<T: Paid<M>>(&mut self, list: &mut SlabList) -> bool {
-        let (pool, mm) = T::pool(self);
-        let Some(frame) = mm.take_dirty(T::FRAME) else { return false };
-        let added = pool.add_page(mm, list, frame);
-        if added.is_none() {
-            mm.release(frame);
+    /// The same, vacant.
+    #[inline(always)]
+    pub(crate) fn create_vacant<T: Paid<M>>(&mut self, account: Ref<Account>) -> Result<Ref<T>, SysError> {
+        self.mm.note_change();
+        if T::slabs(&mut self.accounts[account]).needs_page() {
+            self.add_slab_page::<T>(account)?;
         }
-        added.is_some()
+        T::claim(self, account).ok_or(SysError::NoMemory)
+    }
+
+    /// Adds a slab page that `account` pays for.
+    #[inline(never)]
+    fn add_slab_page<T: Paid<M>>(&mut self, account: Ref<Account>) -> Result<(), SysError> {
+        self.accounts[account].charge(Purpose::Objects, 1)?;
+        let mut list = *T::slabs(&mut self.accounts[account]);
+        let (pool, mm) = T::pool(self);
+        let added = mm.take_dirty(T::FRAME).and_then(|frame| {
+            let added = pool.add_page(mm, &mut list, frame);
+            if added.is_none() {
+                mm.release(frame);
+            }
+            added
+        });
+        *T::slabs(&mut self.accounts[account]) = list;
+        added.ok_or_else(|| {
+            self.accounts[account].refund(Purpose::Objects, 1);
+            SysError::NoMemory
+        })
     }
 
     /// Destroys an object that `account` paid for; nothing refers to it any more.
+    #[inline(always)]
     pub(crate) fn destroy<T: Paid<M>>(&mut self, account: Ref<Account>, name: Ref<T>) {
         self.mm.note_change();
-        let mut list = *T::slabs(&mut self.accounts[account]);
-        let empty = T::pool(self).0.remove(&mut list, name);
-        *T::slabs(&mut self.accounts[account]) = list;
-        if let Some(frame) = empty {
+        if let Some(frame) = T::give_back(self, account, name) {
             self.mm.release(frame);
             self.accounts[account].refund(Purpose::Objects, 1);
         }

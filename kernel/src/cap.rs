@@ -386,6 +386,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// Notes that `region` of `process` was mapped through `cap` (invariant 5). Returns the mapping's slot.
+    #[inline(always)]
     pub(crate) fn derive_mapping(
         &mut self,
         cap: Cap,
@@ -503,7 +504,14 @@ impl<M: Machine> Kernel<M> {
         self.slots[place.slot] = Slot { generation: generation.wrapping_add(1).max(1), child, ..Slot::EMPTY };
     }
 
+    /// The place of a slot in the table that it is in.
+    #[inline(always)]
+    pub(crate) fn place_of(&self, slot: SlotRef) -> Place {
+        Place::new(slot, self.place(slot).1)
+    }
+
     /// In whose table a slot is, and its index there.
+    #[inline(always)]
     fn place(&self, slot: SlotRef) -> (Ref<Process>, u32) {
         let Slot { object: owner, badge: page, .. } = self.slots[slot.sibling(0)];
         let process = Ref::from_raw(owner).expect("a page of slots has an owner");

@@ -3,8 +3,8 @@
 //! Invariants:
 //! 1. The regions of a process are disjoint and stand in its list in ascending order.
 //! 2. A region lies inside the user half, and its pages inside its memory object.
-//! 3. A present page-table entry of the user half belongs to a region, or is a thread's message page, which no region
-//!    overlaps.
+//! 3. A present page-table entry of the user half belongs to a region that says so (`touched`), or is a thread's message
+//!    page, which no region overlaps.
 //! 4. A process has at most [`MAX_REGIONS`], so that a walk of the list is bounded.
 
 use crate::cap::Cap;
@@ -30,6 +30,8 @@ pub struct Region {
     pub offset: u64,
     /// How.
     pub protection: Protection,
+    /// Whether a page of it was ever present.
+    pub touched: bool,
     /// Whose address space.
     pub process: Option<Ref<Process>>,
     /// Next region of the process.
@@ -53,6 +55,7 @@ impl Object for Region {
             memory: None,
             offset: 0,
             protection: Protection::empty(),
+            touched: false,
             process: None,
             next: None,
             prev: None,
@@ -96,6 +99,7 @@ impl PageRange {
 
 impl<M: Machine> Kernel<M> {
     /// The last region of `process` that starts at or below `address`.
+    #[inline(always)]
     fn region_before(&self, process: Ref<Process>, address: u64) -> Option<Ref<Region>> {
         let hint = self.processes[process].region_hint;
         let mut at = hint.filter(|h| self.regions[*h].start <= address).or(self.processes[process].regions);
@@ -115,6 +119,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// Maps pages `offset..` of `memory` at `range`, which must be free. Pages appear when they are first touched.
+    #[inline(always)]
     pub(crate) fn map(
         &mut self,
         process: Ref<Process>,
@@ -141,20 +146,11 @@ impl<M: Machine> Kernel<M> {
             None => self.processes[process].regions,
         };
         let memory_next = self.memories[memory].regions;
-        let region = Region {
-            start: range.start,
-            pages: range.pages,
-            memory: Some(memory),
-            offset,
-            protection,
-            process: Some(process),
-            next,
-            prev: before,
-            memory_next,
-            memory_prev: None,
-            slot: None,
-        };
-        let region = self.create(self.processes[process].account_ref(), region)?;
+        let region: Ref<Region> = self.create_vacant(self.processes[process].account_ref())?;
+        let entry = &mut self.regions[region];
+        (entry.start, entry.pages) = (range.start, range.pages);
+        (entry.memory, entry.offset, entry.protection) = (Some(memory), offset, protection);
+        (entry.process, entry.next, entry.prev, entry.memory_next) = (Some(process), next, before, memory_next);
         match before {
             Some(before) => self.regions[before].next = Some(region),
             None => self.processes[process].regions = Some(region),
@@ -166,11 +162,13 @@ impl<M: Machine> Kernel<M> {
             self.regions[other].memory_prev = Some(region);
         }
         self.memories[memory].regions = Some(region);
-        self.processes[process].region_count += 1;
+        let entry = &mut self.processes[process];
+        (entry.region_hint, entry.region_count) = (Some(region), entry.region_count + 1);
         Ok(region)
     }
 
     /// Maps as `map` does, through a capability: what revokes it unmaps.
+    #[inline(always)]
     pub(crate) fn map_through(
         &mut self,
         cap: Cap,
@@ -194,6 +192,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// Whether a thread of `process` has its message page in `range`.
+    #[inline(always)]
     fn has_message_page(&self, process: Ref<Process>, range: PageRange) -> bool {
         let mut at = self.processes[process].threads;
         while let Some(thread) = at {
@@ -205,6 +204,14 @@ impl<M: Machine> Kernel<M> {
         false
     }
 
+    /// The region that is this range from end to end.
+    #[inline(always)]
+    pub(crate) fn region_of(&self, process: Ref<Process>, range: PageRange) -> Option<Ref<Region>> {
+        let region = self.region_before(process, range.end() - 1)?;
+        let Region { start, pages, .. } = self.regions[region];
+        ((start, pages) == (range.start, range.pages)).then_some(region)
+    }
+
     /// Removes all regions in `range`, up to `budget` pages; `true` when done. A region that reaches out of the range
     /// is refused before anything changes.
     pub(crate) fn unmap(
@@ -214,11 +221,7 @@ impl<M: Machine> Kernel<M> {
         budget: &mut u32,
     ) -> Result<bool, SysError> {
         // Most often it is one region from end to end.
-        let last = self.region_before(process, range.end() - 1);
-        if let Some(region) = last
-            && self.regions[region].start == range.start
-            && self.regions[region].end() == range.end()
-        {
+        if let Some(region) = self.region_of(process, range) {
             return Ok(self.remove_region(region, budget));
         }
         let cut = |k: &Self, at: u64| {
@@ -239,23 +242,62 @@ impl<M: Machine> Kernel<M> {
 
     /// Removes a region and its page-table entries, up to `budget` of them; `true` when it is gone.
     pub(crate) fn remove_region(&mut self, region: Ref<Region>, budget: &mut u32) -> bool {
-        let Region { start, memory, process, next, prev, memory_next, memory_prev, slot, .. } = self.regions[region];
-        let end = self.regions[region].end();
+        let Region { memory, process, slot, .. } = self.regions[region];
         let process = process.expect("a region in use has a process");
         let memory = memory.expect("a region in use has a memory object");
-        if let Some(space) = self.processes[process].space {
-            let mut at = start;
-            while let Some(page) = self.mm.next_mapped(space, at, end) {
-                if *budget == 0 {
-                    return false;
-                }
-                *budget -= 1;
-                if let Some(stale) = self.mm.unmap_page(space, page) {
-                    self.flush(process, stale);
-                }
-                at = page + PAGE_SIZE;
-            }
+        if !self.clear_region(process, region, budget) {
+            return false;
         }
+        self.unlink_region(process, memory, region);
+        *budget = budget.saturating_sub(1);
+        match slot {
+            Some(slot) => self.vacate(slot),
+            None => self.memory_unreferenced(memory),
+        }
+        true
+    }
+
+    /// Removes a region of `process` that is not the last to keep its memory; `None`, and nothing is changed but that
+    /// pages are no longer present, where more is to be done than `budget` and that.
+    #[inline(always)]
+    pub(crate) fn remove_lesser(&mut self, process: Ref<Process>, region: Ref<Region>, budget: &mut u32) -> Option<()> {
+        let Region { memory, slot, .. } = self.regions[region];
+        let (memory, slot) = (memory?, slot?);
+        if self.slots[slot].prev == 0 || !self.clear_region(process, region, budget) {
+            return None;
+        }
+        self.unlink_region(process, memory, region);
+        self.vacate_lesser(process, self.place_of(slot));
+        Some(())
+    }
+
+    /// Takes the pages of a region out of the page tables, up to `budget` of them; `true` when none is left.
+    #[inline(always)]
+    fn clear_region(&mut self, process: Ref<Process>, region: Ref<Region>, budget: &mut u32) -> bool {
+        !self.regions[region].touched || self.clear_pages(process, region, budget)
+    }
+
+    #[inline(never)]
+    fn clear_pages(&mut self, process: Ref<Process>, region: Ref<Region>, budget: &mut u32) -> bool {
+        let Some(space) = self.processes[process].space else { return true };
+        let (mut at, end) = (self.regions[region].start, self.regions[region].end());
+        while let Some(page) = self.mm.next_mapped(space, at, end) {
+            if *budget == 0 {
+                return false;
+            }
+            *budget -= 1;
+            if let Some(stale) = self.mm.unmap_page(space, page) {
+                self.flush(process, stale);
+            }
+            at = page + PAGE_SIZE;
+        }
+        true
+    }
+
+    /// Takes a region out of the lists of its process and its memory, and destroys it.
+    #[inline(always)]
+    fn unlink_region(&mut self, process: Ref<Process>, memory: Ref<Memory>, region: Ref<Region>) {
+        let Region { next, prev, memory_next, memory_prev, .. } = self.regions[region];
         match prev {
             Some(prev) => self.regions[prev].next = next,
             None => self.processes[process].regions = next,
@@ -273,12 +315,6 @@ impl<M: Machine> Kernel<M> {
         let entry = &mut self.processes[process];
         (entry.region_hint, entry.region_count) = (prev, entry.region_count - 1);
         self.destroy(self.processes[process].account_ref(), region);
-        *budget = budget.saturating_sub(1);
-        match slot {
-            Some(slot) => self.vacate(slot),
-            None => self.memory_unreferenced(memory),
-        }
-        true
     }
 
     /// Makes the page at `address` present for an access. `Err` says why not: `BadAddress` (no region, or not for
@@ -297,6 +333,7 @@ impl<M: Machine> Kernel<M> {
             return Err(SysError::BadAddress);
         }
         let memory = memory.expect("a region in use has a memory object");
+        self.regions[region].touched = true;
         let target = self.commit(memory, offset + (page - start) / PAGE_SIZE)?;
         self.enter_page(process, page, target, protection)?;
         Ok(target)

@@ -19,6 +19,8 @@ use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::mm::{Ref, SlotRef};
 use crate::process::Process;
+use crate::region::PageRange;
+use crate::syscall::BUDGET;
 use crate::thread::Thread;
 use abi::{Handle, Kind, Rights, Sysno};
 
@@ -32,6 +34,8 @@ impl<M: Machine> Kernel<M> {
             Sysno::Close => self.short_close(me),
             Sysno::LeaseRead => self.lease_copy(me, true).ok(),
             Sysno::LeaseWrite => self.lease_copy(me, false).ok(),
+            Sysno::MemoryMap => self.short_map(me),
+            Sysno::MemoryUnmap => self.short_unmap(me),
             Sysno::Post => self.short_post(me),
             Sysno::Recv => self.short_receive(me),
             _ => None,
@@ -81,6 +85,34 @@ impl<M: Machine> Kernel<M> {
         let entry = &self.slots[slot];
         let named = entry.generation == handle.generation() && (1..MAPPING).contains(&entry.kind);
         named.then_some(slot)
+    }
+
+    /// `MemoryMap` by capabilities of the first page.
+    #[inline(always)]
+    fn short_map(&mut self, me: Ref<Thread>) -> Option<()> {
+        let caller = &self.threads[me];
+        let (process, registers) = (caller.process, &caller.context.registers);
+        let target = self.short_object(process, registers.rdi, Kind::Process, Rights::MAP)?;
+        let memory = self.find_cap(process, Handle::from_raw(registers.rsi), Kind::Memory, Rights::MAP)?;
+        self.memory_map(me, target, memory).ok()
+    }
+
+    /// `MemoryUnmap` of one mapping from end to end, which is not the last to keep its memory.
+    #[inline(always)]
+    fn short_unmap(&mut self, me: Ref<Thread>) -> Option<()> {
+        let caller = &self.threads[me];
+        let target = self.short_object(caller.process, caller.context.registers.rdi, Kind::Process, Rights::MAP)?;
+        let range = PageRange::claim(caller.context.registers.rdx, caller.context.registers.r8).ok()?;
+        let region = self.region_of(target, range)?;
+        self.remove_lesser(target, region, &mut { BUDGET })
+    }
+
+    /// The object behind `handle`, in the first page of the table of `process`.
+    #[inline(always)]
+    fn short_object<T>(&self, process: Ref<Process>, handle: u64, kind: Kind, needed: Rights) -> Option<Ref<T>> {
+        let handle = Handle::from_raw(handle);
+        let slot = self.processes[process].caps_table.near_slot(handle.index())?;
+        self.slots[slot].object(handle, kind, needed)
     }
 
     /// `Post` where there is room in the ring and nobody waits to receive.

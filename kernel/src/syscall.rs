@@ -25,7 +25,7 @@ use abi::{
 };
 
 /// Steps of a long operation within one kernel entry, each of some hundred instructions at most.
-const BUDGET: u32 = 64;
+pub(crate) const BUDGET: u32 = 64;
 /// The flags that a new thread starts with: interrupts on, bit 1 always set (Intel SDM vol. 1, section 3.4.3).
 const INITIAL_FLAGS: u64 = 0x202;
 
@@ -290,7 +290,8 @@ impl<M: Machine> Kernel<M> {
             }
             Sysno::MemoryMap => {
                 let target = self.object_of(me, Kind::Process, Rights::MAP)?;
-                self.memory_map(me, target, second(self, Kind::Memory, Rights::MAP)?)
+                self.memory_map(me, target, second(self, Kind::Memory, Rights::MAP)?)?;
+                Ok(Next::Same)
             }
             Sysno::MemoryUnmap => {
                 let target: Ref<Process> = self.object_of(me, Kind::Process, Rights::MAP)?;
@@ -571,10 +572,16 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// Gives a process its page tables, if it has none.
+    #[inline(always)]
     pub(crate) fn ensure_space(&mut self, process: Ref<Process>) -> Result<Space, SysError> {
         if let Some(space) = self.processes[process].space {
             return Ok(space);
         }
+        self.make_space(process)
+    }
+
+    #[inline(never)]
+    fn make_space(&mut self, process: Ref<Process>) -> Result<Space, SysError> {
         let account = self.processes[process].account_ref();
         let root = self.buy(account, FrameKind::PageTable, Purpose::PageTables)?;
         let space = self.mm.init_space(root, self.kernel_root);
@@ -762,12 +769,13 @@ impl<M: Machine> Kernel<M> {
         self.give_new(me, process, Kind::Memory, memory.raw())
     }
 
-    fn memory_map(&mut self, me: Ref<Thread>, target: Ref<Process>, memory: Cap) -> Answer {
+    #[inline(always)]
+    pub(crate) fn memory_map(&mut self, me: Ref<Thread>, target: Ref<Process>, memory: Cap) -> Result<(), SysError> {
         let [address, offset, pages, protection, ..] = self.words(me);
         let wanted = u16::try_from(protection).ok().and_then(Rights::from_bits).ok_or(SysError::BadArgument)?;
         let both = Rights::WRITE | Rights::EXECUTE;
         if !(Rights::READ | both).contains(wanted) || !wanted.contains(Rights::READ) || wanted.contains(both) {
-            return Err(SysError::BadArgument.into());
+            return Err(SysError::BadArgument);
         }
         let memory = memory.require(Kind::Memory, wanted)?;
         self.note_use(memory, wanted);
@@ -777,8 +785,7 @@ impl<M: Machine> Kernel<M> {
         let mut how = Protection::empty();
         how.set(Protection::WRITE, wanted.contains(Rights::WRITE));
         how.set(Protection::EXECUTE, wanted.contains(Rights::EXECUTE));
-        self.map_through(memory, target, range, offset, how)?;
-        Ok(Next::Same)
+        self.map_through(memory, target, range, offset, how)
     }
 
     fn memory_address(&mut self, me: Ref<Thread>, memory: Ref<Memory>, page: u64) -> Answer {

@@ -39,6 +39,7 @@ pub fn own_places() -> Places {
     Places::from_raw(PLACES.load(Ordering::Relaxed))
 }
 
+#[inline(always)]
 fn reserve(pages: u64) -> Result<u64, SysError> {
     let length = pages.checked_mul(PAGE_SIZE).filter(|l| *l > 0).ok_or(SysError::BadArgument)?;
     let mut used = ADDRESSES.lock();
@@ -52,12 +53,20 @@ fn reserve(pages: u64) -> Result<u64, SysError> {
         index = i + 1;
     }
     let end = start.checked_add(length).filter(|end| *end <= layout::MAP_END).ok_or(SysError::NoMemory)?;
-    used.insert(index, (start, end));
+    match index == used.len() {
+        true => used.push((start, end)),
+        false => used.insert(index, (start, end)),
+    }
     Ok(start)
 }
 
 fn release(address: u64) {
-    ADDRESSES.lock().retain(|(first, _)| *first != address);
+    let mut used = ADDRESSES.lock();
+    // What was mapped last is most often unmapped first.
+    match used.last() {
+        Some((first, _)) if *first == address => drop(used.pop()),
+        _ => used.retain(|(first, _)| *first != address),
+    }
 }
 
 /// Memory that is mapped as long as this lives.

@@ -170,23 +170,29 @@ impl<T: Object> Pool<T> {
         }
     }
 
-    /// Puts `value` into a free slot of `list`. `None` if it needs a page first.
-    pub fn insert(&mut self, list: &mut SlabList, value: T) -> Option<Ref<T>> {
+    /// Takes a free slot of `list`, in which a vacant object is. `None` if it needs a page first.
+    #[inline(always)]
+    pub fn claim(&mut self, list: &mut SlabList) -> Option<Ref<T>> {
         let page = list.partial?;
         let slab = self.slab(page);
         let n = (!slab.used).trailing_zeros() as usize;
         slab.used |= 1 << n;
         if slab.used == Self::ALL {
-            self.unlink(&mut list.partial, page);
-            self.link(&mut list.full, page);
+            self.relink(&mut list.partial, &mut list.full, page);
         }
         list.objects += 1;
-        let name = Ref::of(page, HEADER + n * Self::STRIDE);
+        Some(Ref::of(page, HEADER + n * Self::STRIDE))
+    }
+
+    /// Puts `value` into a free slot of `list`. `None` if it needs a page first.
+    pub fn insert(&mut self, list: &mut SlabList, value: T) -> Option<Ref<T>> {
+        let name = self.claim(list)?;
         self[name] = value;
         Some(name)
     }
 
-    /// Takes an object out. Returns the frame of its slab page if that is empty now, and no longer `list`'s.
+    /// Takes an object out, where a vacant one is from then on. Returns the frame of its slab page if that is empty now, and no longer `list`'s.
+    #[inline(always)]
     pub fn remove(&mut self, list: &mut SlabList, name: Ref<T>) -> Option<Frame> {
         let page = name.page();
         let n = Self::place(name);
@@ -198,15 +204,25 @@ impl<T: Object> Pool<T> {
         self[name] = T::vacant();
         list.objects -= 1;
         if was_full {
-            self.unlink(&mut list.full, page);
-            self.link(&mut list.partial, page);
+            self.relink(&mut list.full, &mut list.partial, page);
         }
-        if !empty {
-            return None;
-        }
+        if empty { Some(self.give_up(list, page)) } else { None }
+    }
+
+    /// Takes an empty page out of `list`.
+    #[cold]
+    #[inline(never)]
+    fn give_up(&mut self, list: &mut SlabList, page: Page) -> Frame {
         self.unlink(&mut list.partial, page);
         list.pages -= 1;
-        Some(self.window.unmap(page.0.get()))
+        self.window.unmap(page.0.get())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn relink(&mut self, from: &mut Option<Page>, to: &mut Option<Page>, page: Page) {
+        self.unlink(from, page);
+        self.link(to, page);
     }
 
     /// Two different objects at once; `None` if they are the same.
