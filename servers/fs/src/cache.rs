@@ -12,12 +12,11 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::crc::block_sum;
 use crate::disk::{BLOCK, Disk};
 use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::journal::Journal;
-use crate::record::{Packed, Records};
+use crate::record::{Packed, Record};
 use crate::region::{Change, DIRTY, FRESH, Identity, LOGGED, NONE, Phase, Region, Root, tag_block};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,7 +85,6 @@ pub struct Cache<'m, D> {
     pub(crate) slots: Vec<Slot>,
     /// Blocks on their way between slots and disk that do not lie side by side.
     pub(crate) bounce: &'m mut [u8],
-    records: Records,
     /// Whether what has taken effect is recorded.
     recording: bool,
     index: Index,
@@ -120,14 +118,12 @@ impl<'m, D: Disk> Cache<'m, D> {
         let (bytes, bounce) = bytes.split_at_mut(split);
         let (region, kept) = Region::open(bytes, identity)?;
         let count = region.slots();
-        let records = Records::load(&region);
         let mut cache = Self {
             region,
             disk,
             journal: Journal::default(),
             slots: vec![FREE; count],
             bounce: &mut bounce[..run * BLOCK],
-            records,
             recording: true,
             index: Index::new(count),
             stage: Vec::new(),
@@ -147,7 +143,7 @@ impl<'m, D: Disk> Cache<'m, D> {
 
     fn load_slots(&mut self) {
         for slot in 0..self.slots.len() as u32 {
-            let (tag, _) = self.region.entry(slot);
+            let tag = self.region.tag(slot);
             if tag == 0 {
                 continue;
             }
@@ -222,10 +218,7 @@ impl<'m, D: Disk> Cache<'m, D> {
 
     /// The answer that message `id` was given, if it has taken effect.
     pub fn answered(&self, id: u64) -> Option<Packed> {
-        if !self.recording {
-            return None;
-        }
-        self.records.answer(&self.region, id)
+        if self.recording { self.region.recorded(id) } else { None }
     }
 
     /// The contents of `block`.
@@ -532,20 +525,9 @@ impl<'m, D: Disk> Cache<'m, D> {
         changes.clear();
         changes.extend(self.stage.iter().map(|staged| self.change_for(staged)));
         let dropped = if self.stage_freed.is_empty() { Vec::new() } else { self.slots_in_freed() };
-        changes.extend(dropped.iter().filter(|&&slot| self.has_entry(slot)).map(|&old| Change {
-            slot: NONE,
-            old,
-            tag: 0,
-            sum: 0,
-        }));
-        let record = message.filter(|_| self.recording).map(|(id, answer)| self.records.next(&self.region, id, answer));
-        if record.is_some() {
-            self.records.retire(&self.region);
-        }
+        changes.extend(dropped.iter().filter(|&&slot| self.has_entry(slot)).map(|&old| Change::empties(old)));
+        let record = message.filter(|_| self.recording).map(|(id, answer)| Record { id, answer });
         self.region.flip(root, &changes, record);
-        if let Some(record) = record {
-            self.records.committed(&self.region, record);
-        }
         self.changes = changes;
         self.settle(&dropped);
     }
@@ -553,12 +535,7 @@ impl<'m, D: Disk> Cache<'m, D> {
     fn change_for(&self, staged: &Staged) -> Change {
         let fresh = if self.slots[staged.new as usize].fresh { FRESH } else { 0 };
         let old = if staged.old != NONE && self.has_entry(staged.old) { staged.old } else { NONE };
-        Change {
-            slot: staged.new,
-            old,
-            tag: staged.block | DIRTY | fresh,
-            sum: block_sum(self.region.data(staged.new)),
-        }
+        self.region.entered(staged.new, old, staged.block | DIRTY | fresh)
     }
 
     fn has_entry(&self, slot: u32) -> bool {
@@ -656,11 +633,8 @@ impl<'m, D: Disk> Cache<'m, D> {
 
     /// One flip after which `cleaned` are clean, `logged` are logged, and the root is `root`.
     pub(crate) fn retag(&mut self, root: Root, cleaned: &[u32], logged: &[u32]) {
-        let clean = cleaned.iter().map(|&old| Change { slot: NONE, old, tag: 0, sum: 0 });
-        let log = logged.iter().map(|&slot| {
-            let (tag, sum) = self.region.entry(slot);
-            Change { slot, old: slot, tag: tag_block(tag) | LOGGED, sum }
-        });
+        let clean = cleaned.iter().map(|&old| Change::empties(old));
+        let log = logged.iter().map(|&slot| self.region.retagged(slot, tag_block(self.region.tag(slot)) | LOGGED));
         let changes: Vec<Change> = clean.chain(log).collect();
         self.region.flip(root, &changes, None);
         for &slot in cleaned {

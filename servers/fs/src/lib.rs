@@ -5,7 +5,7 @@
 //! | module | is |
 //! |---|---|
 //! | [`disk`] | the disk that is used |
-//! | [`memory`], [`region`] | the persistent memory: its layout, and the flip by which it changes |
+//! | [`memory`], [`region`] | the persistent memory: its words, its layout, and the flip by which it changes |
 //! | [`record`] | which messages have taken effect, and what was answered |
 //! | [`cache`], [`index`] | the block cache in that memory: stage, commit, abort, evict |
 //! | [`journal`] | the on-disk journal, through which the cache becomes safe from power cuts |
@@ -45,4 +45,5 @@ mod tests;
 
 pub use disk::{BLOCK, Disk, DiskError};
 pub use error::{Error, Result};
-pub use store::{Entry, FileId, FileStore, Fs, Kind, MessageId, Sink, Source, Space, Stat};
+pub use record::Message;
+pub use store::{Entry, FileId, FileStore, Fs, Kind, Sink, Source, Space, Stat};

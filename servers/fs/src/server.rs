@@ -25,6 +25,7 @@ use libipc::{
 use crate::badge::{Access, Badge};
 use crate::disk::{BLOCK, Disk};
 use crate::error::Error;
+use crate::record::Message;
 use crate::store::{FileId, FileStore, Fs, Kind, Stat};
 
 const SECOND: u64 = 1_000_000_000;
@@ -82,6 +83,11 @@ fn access(flags: OpenFlags) -> Access {
     let pairs =
         [(OpenFlags::READ, Access::READ), (OpenFlags::WRITE, Access::WRITE), (OpenFlags::APPEND, Access::APPEND)];
     pairs.into_iter().filter(|(flag, _)| flags.contains(*flag)).fold(Access::empty(), |all, (_, one)| all | one)
+}
+
+/// The call as the store's record knows it: the kernel tells whether it was delivered before.
+fn message(cx: &Context) -> Message {
+    Message { id: cx.id().raw(), again: cx.attempt() > 0 }
 }
 
 fn nanoseconds(seconds: i64) -> Option<u64> {
@@ -170,7 +176,7 @@ impl<'m, D: Disk> Server<'m, D> {
     /// Whether this call has taken effect in an earlier delivery. It is asked before any path is walked: the effect may
     /// have been on that very path.
     fn is_done(&self, cx: &Context) -> bool {
-        cx.attempt() > 0 && self.fs.recorded(cx.id().raw()).is_some()
+        self.fs.recorded(message(cx)).is_some()
     }
 
     /// Directory and name of an entry that is to be made or removed.
@@ -191,7 +197,7 @@ impl<'m, D: Disk> Server<'m, D> {
 
     fn set_time(&mut self, cx: &Context, file: FileId, seconds: i64) -> Result<Reply<()>, FsError> {
         self.changed();
-        now(self.fs.set_modified(cx.id().raw(), file, nanoseconds(seconds))?)
+        now(self.fs.set_modified(message(cx), file, nanoseconds(seconds))?)
     }
 
     fn save(&mut self) -> Result<Reply<()>, FsError> {
@@ -239,11 +245,11 @@ impl<D: Disk> StreamServer for Server<'_, D> {
         self.changed();
         let len = usize::try_from(data.len()).unwrap_or(usize::MAX);
         let source = &mut |at: usize, part: &mut [u8]| data.read_at(at as u64, part).map_err(|_| Error::BadBuffer);
-        let id = cx.id().raw();
+        let message = message(cx);
         let written = if access.contains(Access::APPEND) {
-            self.fs.append_chunks(id, file, len, source)?.1
+            self.fs.append_chunks(message, file, len, source)?.1
         } else {
-            self.fs.write_chunks(id, file, offset, len, source)?
+            self.fs.write_chunks(message, file, offset, len, source)?
         };
         now(written as u64)
     }
@@ -262,7 +268,7 @@ impl<D: Disk> FileServer for Server<'_, D> {
     fn truncate(&mut self, cx: &Context, size: u64) -> Result<Reply<()>, FsError> {
         let file = self.allowed(cx, Access::WRITE)?;
         self.changed();
-        now(self.fs.truncate(cx.id().raw(), file, size)?)
+        now(self.fs.truncate(message(cx), file, size)?)
     }
 
     fn sync(&mut self, cx: &Context) -> Result<Reply<()>, FsError> {
@@ -292,15 +298,15 @@ impl<D: Disk> DirectoryServer for Server<'_, D> {
 
     fn create(&mut self, cx: &Context, path: &str, flags: OpenFlags) -> Result<Reply<(Grant, FileInfo)>, FsError> {
         let start = self.allowed(cx, (access(flags) - Access::APPEND) | Access::WRITE)?;
-        let id = cx.id().raw();
+        let message = message(cx);
         self.changed();
-        if let Some(made) = self.fs.recorded(id).filter(|made| made.inode != 0) {
+        if let Some(made) = self.fs.recorded(message).filter(|made| made.inode != 0) {
             let stat = self.fs.stat(made)?;
             return self.capability(&stat, flags);
         }
         if !flags.contains(OpenFlags::CREATE) {
             let stat = self.find(start, path, MAX_LINKS)?;
-            self.fs.truncate(id, stat.id, 0)?;
+            self.fs.truncate(message, stat.id, 0)?;
             let stat = self.fs.stat(stat.id)?;
             return self.capability(&stat, flags);
         }
@@ -313,11 +319,11 @@ impl<D: Disk> DirectoryServer for Server<'_, D> {
         let file = match self.follow(dir, name, MAX_LINKS) {
             Ok(stat) if !exclusive && stat.kind == Kind::File => {
                 if flags.contains(OpenFlags::TRUNCATE) {
-                    self.fs.truncate(id, stat.id, 0)?;
+                    self.fs.truncate(message, stat.id, 0)?;
                 }
                 stat.id
             }
-            _ => self.fs.create(id, dir, name, exclusive)?,
+            _ => self.fs.create(message, dir, name, exclusive)?,
         };
         let stat = self.fs.stat(file)?;
         self.capability(&stat, flags)
@@ -362,7 +368,7 @@ impl<D: Disk> DirectoryServer for Server<'_, D> {
         if name.is_empty() {
             return Err(FsError::Exists);
         }
-        now(self.fs.mkdir(cx.id().raw(), dir, name).map(drop)?)
+        now(self.fs.mkdir(message(cx), dir, name).map(drop)?)
     }
 
     fn unlink(&mut self, cx: &Context, path: &str) -> Result<Reply<()>, FsError> {
@@ -373,7 +379,7 @@ impl<D: Disk> DirectoryServer for Server<'_, D> {
         if name.is_empty() {
             return Err(FsError::IsDirectory);
         }
-        now(self.fs.unlink(cx.id().raw(), dir, name)?)
+        now(self.fs.unlink(message(cx), dir, name)?)
     }
 
     fn rmdir(&mut self, cx: &Context, path: &str) -> Result<Reply<()>, FsError> {
@@ -381,7 +387,7 @@ impl<D: Disk> DirectoryServer for Server<'_, D> {
             return now(());
         }
         let (dir, name) = self.entry(cx, path)?;
-        now(self.fs.rmdir(cx.id().raw(), dir, name)?)
+        now(self.fs.rmdir(message(cx), dir, name)?)
     }
 
     fn rename(&mut self, cx: &Context, from: &str, to: &str) -> Result<Reply<()>, FsError> {
@@ -389,7 +395,7 @@ impl<D: Disk> DirectoryServer for Server<'_, D> {
             return now(());
         }
         let (from, to) = (self.entry(cx, from)?, self.entry(cx, to)?);
-        let done = self.fs.rename(cx.id().raw(), from, to);
+        let done = self.fs.rename(message(cx), from, to);
         // Names were fine where both are there: then it was the directory that would have gone into itself.
         let named = !from.1.is_empty() && !to.1.is_empty();
         now(done.map_err(|e| if e == Error::Invalid && named { FsError::Loop } else { e.into() })?)

@@ -19,7 +19,7 @@ use crate::extent::Extent;
 use crate::inode::{Inode, Nodes, ROOT};
 use crate::journal::Journal;
 use crate::names::Names;
-use crate::record::Packed;
+use crate::record::{Message, Packed};
 use crate::region::{Identity, Phase};
 use crate::superblock::{Fields, Super};
 
@@ -33,9 +33,6 @@ const MAX_SIZE: u64 = (u32::MAX as u64) * BLOCK as u64;
 const MAX_LINKS: u16 = 65_000;
 
 static ZEROS: [u8; BLOCK] = [0; BLOCK];
-
-/// Identifies a message: the same id always means the same request.
-pub type MessageId = u64;
 
 /// Names a file or directory for as long as it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -121,8 +118,8 @@ pub type Source<'s> = dyn FnMut(usize, &mut [u8]) -> Result<()> + 's;
 /// Takes part of the data read: (position in the request, bytes).
 pub type Sink<'s> = dyn FnMut(usize, &[u8]) -> Result<()> + 's;
 
-/// A store of files in directories. Every operation that changes something carries the id of the message that asked for
-/// it. All may fail with [`Error::Io`], [`Error::Corrupt`] and, on a [`FileId`] whose file is gone, [`Error::Stale`].
+/// A store of files in directories. Every operation that changes something is told the message that asked for it.
+/// All may fail with [`Error::Io`], [`Error::Corrupt`] and, on a [`FileId`] whose file is gone, [`Error::Stale`].
 pub trait FileStore {
     /// The root directory.
     fn root(&mut self) -> Result<FileId>;
@@ -133,22 +130,22 @@ pub trait FileStore {
     /// What is known about a file.
     fn stat(&mut self, file: FileId) -> Result<Stat>;
     /// Makes an empty file, or finds the one that is there: with `exclusive` that is [`Error::Exists`].
-    fn create(&mut self, id: MessageId, dir: FileId, name: &[u8], exclusive: bool) -> Result<FileId>;
+    fn create(&mut self, message: impl Into<Message>, dir: FileId, name: &[u8], exclusive: bool) -> Result<FileId>;
     /// Makes an empty directory.
-    fn mkdir(&mut self, id: MessageId, dir: FileId, name: &[u8]) -> Result<FileId>;
+    fn mkdir(&mut self, message: impl Into<Message>, dir: FileId, name: &[u8]) -> Result<FileId>;
     /// Removes a name of something that is not a directory, and the file with its last name.
-    fn unlink(&mut self, id: MessageId, dir: FileId, name: &[u8]) -> Result<()>;
+    fn unlink(&mut self, message: impl Into<Message>, dir: FileId, name: &[u8]) -> Result<()>;
     /// Removes an empty directory.
-    fn rmdir(&mut self, id: MessageId, dir: FileId, name: &[u8]) -> Result<()>;
+    fn rmdir(&mut self, message: impl Into<Message>, dir: FileId, name: &[u8]) -> Result<()>;
     /// Moves `from` to `to`, replacing what is there if it is of the same kind (and, if a directory, empty).
-    fn rename(&mut self, id: MessageId, from: (FileId, &[u8]), to: (FileId, &[u8])) -> Result<()>;
+    fn rename(&mut self, message: impl Into<Message>, from: (FileId, &[u8]), to: (FileId, &[u8])) -> Result<()>;
     /// Reads up to `len` bytes at `offset`, in parts. Returns how many there were.
     fn read_chunks(&mut self, file: FileId, offset: u64, len: usize, sink: &mut Sink<'_>) -> Result<usize>;
     /// Writes at `offset`. Returns how many bytes were written: fewer than `len` if there is no more room, or if `len`
     /// exceeds what fits into one operation (`max_write`).
     fn write_chunks(
         &mut self,
-        id: MessageId,
+        message: impl Into<Message>,
         file: FileId,
         offset: u64,
         len: usize,
@@ -157,17 +154,17 @@ pub trait FileStore {
     /// Writes at the end. Returns the offset and how many bytes were written, as for `write_chunks`.
     fn append_chunks(
         &mut self,
-        id: MessageId,
+        message: impl Into<Message>,
         file: FileId,
         len: usize,
         source: &mut Source<'_>,
     ) -> Result<(u64, usize)>;
     /// Sets the size in bytes. What is new reads as zero.
-    fn truncate(&mut self, id: MessageId, file: FileId, size: u64) -> Result<()>;
+    fn truncate(&mut self, message: impl Into<Message>, file: FileId, size: u64) -> Result<()>;
     /// Sets the time of last change, in nanoseconds since 1970; `None` is now.
-    fn set_modified(&mut self, id: MessageId, file: FileId, time: Option<u64>) -> Result<()>;
+    fn set_modified(&mut self, message: impl Into<Message>, file: FileId, time: Option<u64>) -> Result<()>;
     /// Sets or clears the permission to execute.
-    fn set_executable(&mut self, id: MessageId, file: FileId, on: bool) -> Result<()>;
+    fn set_executable(&mut self, message: impl Into<Message>, file: FileId, on: bool) -> Result<()>;
     /// Calls `visit` with each entry from `cookie` (at first 0) on until it returns false. Returns the cookie to go on
     /// from. `.` and `..` are not shown.
     fn readdir(&mut self, dir: FileId, cookie: u64, visit: &mut dyn FnMut(Entry<'_>) -> bool) -> Result<u64>;
@@ -188,16 +185,16 @@ pub trait FileStore {
     }
 
     /// Writes from a buffer. See `write_chunks`.
-    fn write(&mut self, id: MessageId, file: FileId, offset: u64, data: &[u8]) -> Result<usize> {
-        self.write_chunks(id, file, offset, data.len(), &mut |at, part| {
+    fn write(&mut self, message: impl Into<Message>, file: FileId, offset: u64, data: &[u8]) -> Result<usize> {
+        self.write_chunks(message, file, offset, data.len(), &mut |at, part| {
             part.copy_from_slice(&data[at..at + part.len()]);
             Ok(())
         })
     }
 
     /// Appends from a buffer. See `append_chunks`.
-    fn append(&mut self, id: MessageId, file: FileId, data: &[u8]) -> Result<(u64, usize)> {
-        self.append_chunks(id, file, data.len(), &mut |at, part| {
+    fn append(&mut self, message: impl Into<Message>, file: FileId, data: &[u8]) -> Result<(u64, usize)> {
+        self.append_chunks(message, file, data.len(), &mut |at, part| {
             part.copy_from_slice(&data[at..at + part.len()]);
             Ok(())
         })
@@ -395,12 +392,12 @@ impl<'m, D: Disk> Fs<'m, D> {
         if (start..start + u64::from(self.sup.blocks_per_group)).contains(&self.goal) { self.goal } else { start }
     }
 
-    /// Runs `operation` as one step, answered from the record if message `id` has taken effect before.
-    fn run<T: Answer>(&mut self, id: MessageId, mut operation: impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
-        if let Some(packed) = self.cache.answered(id) {
+    /// Runs `operation` as one step, answered from the record if `message` has taken effect before.
+    fn run<T: Answer>(&mut self, message: Message, mut operation: impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
+        if let Some(packed) = self.answered(message) {
             return Ok(T::unpack(packed));
         }
-        let answer = self.step(&mut operation, |answer| Some((id, answer.pack())))?;
+        let answer = self.step(&mut operation, |answer| Some((message.id, answer.pack())))?;
         if self.orphans {
             // The answer stands already; what is left to free can also wait for the next mount.
             let _ = self.reap_all();
@@ -509,9 +506,15 @@ impl<'m, D: Disk> Fs<'m, D> {
         self.cache.stop_recording();
     }
 
-    /// If message `id` has taken effect: the file that was answered, which is inode 0 where the answer was no file.
-    pub fn recorded(&self, id: MessageId) -> Option<FileId> {
-        self.cache.answered(id).map(FileId::unpack)
+    /// If `message` has taken effect: the file that was answered, which is inode 0 where the answer was no file.
+    pub fn recorded(&self, message: impl Into<Message>) -> Option<FileId> {
+        self.answered(message.into()).map(FileId::unpack)
+    }
+
+    /// What `message` was answered, if it has taken effect.
+    #[inline]
+    fn answered(&self, message: Message) -> Option<Packed> {
+        if message.again { self.cache.answered(message.id) } else { None }
     }
 
     /// When the disk was last changed or mounted, as it says itself: nanoseconds since 1970.
@@ -805,7 +808,7 @@ impl<'m, D: Disk> Fs<'m, D> {
 
     fn write_at(
         &mut self,
-        id: MessageId,
+        message: Message,
         file: FileId,
         offset: Option<u64>,
         len: usize,
@@ -813,7 +816,7 @@ impl<'m, D: Disk> Fs<'m, D> {
     ) -> Result<(u64, usize)> {
         let mut len = len.min(self.max_write());
         loop {
-            let result = self.run(id, |fs| {
+            let result = self.run(message, |fs| {
                 let mut inode = fs.open_file(file)?;
                 let offset = offset.unwrap_or(inode.size);
                 if offset.checked_add(len as u64).is_none_or(|end| end > MAX_SIZE) {
@@ -985,24 +988,24 @@ impl<D: Disk> FileStore for Fs<'_, D> {
         self.with_room(|fs| Ok(Self::stat_of(&fs.open_any(file)?)))
     }
 
-    fn create(&mut self, id: MessageId, dir: FileId, name: &[u8], exclusive: bool) -> Result<FileId> {
-        self.run(id, |fs| fs.do_create(dir, name, exclusive))
+    fn create(&mut self, message: impl Into<Message>, dir: FileId, name: &[u8], exclusive: bool) -> Result<FileId> {
+        self.run(message.into(), |fs| fs.do_create(dir, name, exclusive))
     }
 
-    fn mkdir(&mut self, id: MessageId, dir: FileId, name: &[u8]) -> Result<FileId> {
-        self.run(id, |fs| fs.do_mkdir(dir, name))
+    fn mkdir(&mut self, message: impl Into<Message>, dir: FileId, name: &[u8]) -> Result<FileId> {
+        self.run(message.into(), |fs| fs.do_mkdir(dir, name))
     }
 
-    fn unlink(&mut self, id: MessageId, dir: FileId, name: &[u8]) -> Result<()> {
-        self.run(id, |fs| fs.do_remove(dir, name, false))
+    fn unlink(&mut self, message: impl Into<Message>, dir: FileId, name: &[u8]) -> Result<()> {
+        self.run(message.into(), |fs| fs.do_remove(dir, name, false))
     }
 
-    fn rmdir(&mut self, id: MessageId, dir: FileId, name: &[u8]) -> Result<()> {
-        self.run(id, |fs| fs.do_remove(dir, name, true))
+    fn rmdir(&mut self, message: impl Into<Message>, dir: FileId, name: &[u8]) -> Result<()> {
+        self.run(message.into(), |fs| fs.do_remove(dir, name, true))
     }
 
-    fn rename(&mut self, id: MessageId, from: (FileId, &[u8]), to: (FileId, &[u8])) -> Result<()> {
-        self.run(id, |fs| fs.do_rename(from, to))
+    fn rename(&mut self, message: impl Into<Message>, from: (FileId, &[u8]), to: (FileId, &[u8])) -> Result<()> {
+        self.run(message.into(), |fs| fs.do_rename(from, to))
     }
 
     fn read_chunks(&mut self, file: FileId, offset: u64, len: usize, sink: &mut Sink<'_>) -> Result<usize> {
@@ -1020,44 +1023,45 @@ impl<D: Disk> FileStore for Fs<'_, D> {
 
     fn write_chunks(
         &mut self,
-        id: MessageId,
+        message: impl Into<Message>,
         file: FileId,
         offset: u64,
         len: usize,
         source: &mut Source<'_>,
     ) -> Result<usize> {
-        self.write_at(id, file, Some(offset), len, source).map(|(_, len)| len)
+        self.write_at(message.into(), file, Some(offset), len, source).map(|(_, len)| len)
     }
 
     fn append_chunks(
         &mut self,
-        id: MessageId,
+        message: impl Into<Message>,
         file: FileId,
         len: usize,
         source: &mut Source<'_>,
     ) -> Result<(u64, usize)> {
-        self.write_at(id, file, None, len, source)
+        self.write_at(message.into(), file, None, len, source)
     }
 
-    fn truncate(&mut self, id: MessageId, file: FileId, size: u64) -> Result<()> {
-        if self.cache.answered(id).is_some() {
+    fn truncate(&mut self, message: impl Into<Message>, file: FileId, size: u64) -> Result<()> {
+        let message = message.into();
+        if self.answered(message).is_some() {
             return Ok(());
         }
         let mut operation = |fs: &mut Self| fs.do_truncate(file, size);
-        while !self.step(&mut operation, |&finished| finished.then_some((id, [0; 2])))? {}
+        while !self.step(&mut operation, |&finished| finished.then_some((message.id, [0; 2])))? {}
         Ok(())
     }
 
-    fn set_modified(&mut self, id: MessageId, file: FileId, time: Option<u64>) -> Result<()> {
-        self.run(id, |fs| {
+    fn set_modified(&mut self, message: impl Into<Message>, file: FileId, time: Option<u64>) -> Result<()> {
+        self.run(message.into(), |fs| {
             let mut inode = fs.open_any(file)?;
             inode.modified = time.unwrap_or_else(|| fs.now());
             fs.put_inode(&inode)
         })
     }
 
-    fn set_executable(&mut self, id: MessageId, file: FileId, on: bool) -> Result<()> {
-        self.run(id, |fs| {
+    fn set_executable(&mut self, message: impl Into<Message>, file: FileId, on: bool) -> Result<()> {
+        self.run(message.into(), |fs| {
             let mut inode = fs.open_file(file)?;
             inode.mode = inode.mode & !(MODE_EXEC ^ MODE_FILE) | if on { MODE_EXEC ^ MODE_FILE } else { 0 };
             fs.put_inode(&inode)

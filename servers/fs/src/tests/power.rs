@@ -148,7 +148,7 @@ fn a_power_cut_while_a_large_file_passes_through_a_small_cache_shows_whole_opera
     ops.push(Op::Unlink(file.clone()));
     ops.push(Op::Create(file.clone()));
     ops.extend((0..30).map(|_| Op::Append(file.clone(), 30_000)));
-    let history = record(&image, 256, &ops, false);
+    let history = record(&image, 288, &ops, false);
     cut_everywhere(&history, 61, 5);
 }
 
