@@ -8,8 +8,8 @@
 //! way out takes them from the sender's registers, where a redelivery finds them again.
 //!
 //! The functions for calls and replies are generic in two things. `FULL`: the message may have a payload and capabilities,
-//! and both threads' waits a deadline; without it only words and leases (these stay in the caller's message page) and no
-//! flags, which is what the entry code leads to. `TRACED`: the trace notes what happens, if there is one; the entry code
+//! and the wait that begins a deadline; without it only words and leases (these stay in the caller's message page) and no
+//! flags, which is what the entry code tries first. `TRACED`: the trace notes what happens, if there is one; the entry code
 //! leads to functions without it where there is none.
 //!
 //! Conditions of all:
@@ -29,7 +29,7 @@ use crate::machine::{Entered, Machine};
 use crate::mm::{Ref, SlotRef};
 use crate::process::Process;
 use crate::queue::Queue;
-use crate::thread::{FOREVER, FORWARDED, NEVER, Thread, Tries, Wait};
+use crate::thread::{FORWARDED, NEVER, Thread, Tries, Wait};
 use abi::{CallFlags, Handle, Kind, MAX_LEASES, Rights, Sysno, Tag, TraceKind};
 
 /// The thread that runs next, out of its system call: what a handoff leaves to the way out of the kernel. It finds 0 in
@@ -52,36 +52,27 @@ impl<M: Machine> Kernel<M> {
     /// What comes before the general path: the thread that runs next, whose registers are ready, if that was all.
     #[inline(always)]
     pub(crate) fn hand_on(&mut self, me: Ref<Thread>) -> Option<Ref<Thread>> {
-        const TIMED: u64 = (CallFlags::DEADLINE.bits() as u64) << 8;
-        const CALL: u64 = Sysno::Call as u64;
-        const TIMED_CALL: u64 = CALL | TIMED;
-        const REPLY_RECV: u64 = Sysno::ReplyRecv as u64;
-        const TIMED_REPLY_RECV: u64 = REPLY_RECV | TIMED;
         const YIELD: u64 = Sysno::Yield as u64;
         const EVENT_SIGNAL: u64 = Sysno::EventSignal as u64;
         match self.threads[me].context.registers.rax {
-            CALL => self.hand_full_call::<false>(me),
-            TIMED_CALL => self.hand_full_call::<true>(me),
-            REPLY_RECV => self.hand_full_reply::<false>(me),
-            TIMED_REPLY_RECV => self.hand_full_reply::<true>(me),
             YIELD => self.hand_yield(me),
             EVENT_SIGNAL => self.hand_signal(me),
             _ => None,
         }
     }
 
-    #[inline(never)]
-    fn hand_full_call<const TIMED: bool>(&mut self, me: Ref<Thread>) -> Option<Ref<Thread>> {
-        let deadline = if TIMED { self.deadline(me, CallFlags::DEADLINE).ok()? } else { NEVER };
-        let handover = self.hand_call::<true, true>(deadline)?;
-        Some(self.complete(me, handover))
+    /// [`Kernel::hand_call`] of a message of any kind, which waits until a deadline if it is `TIMED`.
+    #[inline(always)]
+    pub fn hand_full_call<const TIMED: bool, const TRACED: bool>(&mut self) -> Option<Handover> {
+        let deadline = if TIMED { self.deadline(self.current?, CallFlags::DEADLINE).ok()? } else { NEVER };
+        self.hand_call::<true, TRACED>(deadline)
     }
 
-    #[inline(never)]
-    fn hand_full_reply<const TIMED: bool>(&mut self, me: Ref<Thread>) -> Option<Ref<Thread>> {
-        let deadline = if TIMED { self.deadline(me, CallFlags::DEADLINE).ok()? } else { NEVER };
-        let handover = self.hand_reply::<true, true>(deadline)?;
-        Some(self.complete(me, handover))
+    /// The same of [`Kernel::hand_reply`].
+    #[inline(always)]
+    pub fn hand_full_reply<const TIMED: bool, const TRACED: bool>(&mut self) -> Option<Handover> {
+        let deadline = if TIMED { self.deadline(self.current?, CallFlags::DEADLINE).ok()? } else { NEVER };
+        self.hand_reply::<true, TRACED>(deadline)
     }
 
     /// `Yield`: see [`Kernel::pause`].
@@ -165,27 +156,12 @@ impl<M: Machine> Kernel<M> {
         (client.tries.attempts, client.tries.strikes) = (FORWARDED + 1, 0);
         let id = client.call;
         self.call_leaves_queue(next, receiver, holder, id, priority);
-        self.server_waits(me, own, NEVER, now);
+        self.server_waits(me, own, now);
         if TRACED {
             self.trace_at(now, TraceKind::Deliver, receiver, id, 0);
         }
         self.hand_over::<TRACED>(me, receiver, root, now);
         Some((Handover(receiver), caller))
-    }
-
-    /// What the entry code does on the way out of a handoff by `sender`, for the general way out.
-    pub(crate) fn complete(&mut self, sender: Ref<Thread>, handover: Handover) -> Ref<Thread> {
-        let Handover(to) = handover;
-        let from = &self.threads[sender];
-        let (words, tag, call) = (from.words(), from.tag(), from.is_calling().then_some((from.badge, from.call)));
-        let receiver = &mut self.threads[to];
-        receiver.set_words(words);
-        let registers = &mut receiver.context.registers;
-        (registers.rax, registers.rsi) = (0, tag.raw());
-        if let Some((badge, id)) = call {
-            (registers.rdi, registers.r15) = (badge, id);
-        }
-        to
     }
 
     /// Serves the running thread's `Call`, if it can; it waits for its answer until `deadline`.
@@ -201,7 +177,7 @@ impl<M: Machine> Kernel<M> {
         }
         let (queue, badge) = self.hand_queue(caller.process, caller.context.registers.rdi, Rights::SEND)?;
         let entry = &self.queues[queue];
-        let receiver = if FULL { entry.lone_receiver()? } else { entry.ready? };
+        let receiver = entry.ready?;
         let target = &self.threads[receiver];
         let holder = target.process;
         let root = self.processes[holder].handoff_root;
@@ -210,9 +186,7 @@ impl<M: Machine> Kernel<M> {
         }
 
         if FULL {
-            self.check_caps(me, tag).ok()?;
-            self.unblock(receiver);
-            self.transfer(me, receiver, tag);
+            self.hand_body(me, receiver, tag)?;
         }
         let id = self.calls.issue(self.threads[me].number);
         self.call_leaves_queue(queue, receiver, holder, id, self.threads[me].priority);
@@ -245,7 +219,7 @@ impl<M: Machine> Kernel<M> {
         let caller = self.numbers.get(token as u16)?;
         let target = &self.threads[caller];
         // Who is owed an answer waits for it (thread invariant 3).
-        if target.call != token || target.holder != Some(process) || !FULL && target.deadline != NEVER {
+        if target.call != token || target.holder != Some(process) {
             return None;
         }
         let root = self.processes[target.process].handoff_root;
@@ -258,13 +232,11 @@ impl<M: Machine> Kernel<M> {
 
         let now = self.machine.ticks();
         if FULL {
-            self.check_caps(me, tag).ok()?;
-            self.unblock(caller);
-            self.transfer(me, caller, tag);
+            self.hand_body(me, caller, tag)?;
         }
         let target = &mut self.threads[caller];
-        (target.holder, target.wait) = (None, Wait::Nothing);
-        self.server_waits(me, queue, deadline, now);
+        (target.holder, target.wait, target.deadline) = (None, Wait::Nothing, NEVER);
+        self.server_waits(me, queue, now);
         if TRACED {
             self.trace_at(now, TraceKind::Reply, me, token, 0);
         }
@@ -275,13 +247,26 @@ impl<M: Machine> Kernel<M> {
         Some(Handover(caller))
     }
 
+    /// What a message has beside its words goes from thread `me` to another; `None`, and nothing is changed, where it cannot
+    /// be sent. One capability alone, which most often is all, does without the questions for more.
+    #[inline(always)]
+    fn hand_body(&mut self, me: Ref<Thread>, to: Ref<Thread>, tag: Tag) -> Option<()> {
+        if tag.raw() & Tag::BODY_MASK == Tag::new(0, 0).with_caps(1).raw() {
+            return self.transfer_one(me, to);
+        }
+        self.check_caps(me, tag).ok()?;
+        self.transfer(me, to, tag);
+        Some(())
+    }
+
     /// The wait that thread `me` has begun ends at `deadline`.
     #[inline]
     fn expect(&mut self, me: Ref<Thread>, deadline: u64) {
-        self.threads[me].deadline = deadline;
-        if deadline < FOREVER {
-            self.wheel.add(&mut self.threads, me);
-            self.arm();
+        if deadline != NEVER {
+            self.threads[me].deadline = deadline;
+            if self.wheel.add(&mut self.threads, me) {
+                self.arm();
+            }
         }
     }
 
@@ -299,7 +284,7 @@ impl<M: Machine> Kernel<M> {
         (entry.receiver, entry.last_receiver, entry.ready) = (None, None, None);
         self.processes[holder].held += 1;
         let receiver = &mut self.threads[receiver];
-        (receiver.latest, receiver.wait) = (id, Wait::Nothing);
+        (receiver.latest, receiver.wait, receiver.deadline) = (id, Wait::Nothing, NEVER);
         if receiver.priority < priority {
             receiver.priority = priority;
         }
@@ -307,10 +292,9 @@ impl<M: Machine> Kernel<M> {
 
     /// Thread `me`, which owes one answer less, waits to receive from `queue`, where it is alone.
     #[inline(always)]
-    fn server_waits(&mut self, me: Ref<Thread>, queue: Ref<Queue>, deadline: u64, now: u64) {
+    fn server_waits(&mut self, me: Ref<Thread>, queue: Ref<Queue>, now: u64) {
         let entry = &mut self.queues[queue];
-        (entry.receiver, entry.last_receiver) = (Some(me), Some(me));
-        entry.ready = if deadline == NEVER { Some(me) } else { None };
+        (entry.receiver, entry.last_receiver, entry.ready) = (Some(me), Some(me), Some(me));
         let server = &mut self.threads[me];
         (server.wait, server.since) = (Wait::Message(queue), now);
         let held = &mut self.processes[server.process].held;

@@ -34,8 +34,7 @@ pub struct Queue {
     pub receiver: Option<Ref<Thread>>,
     /// Last thread that waits to receive.
     pub last_receiver: Option<Ref<Thread>>,
-    /// The thread to which a call may be handed: it alone waits to receive, without a deadline, and is the one that
-    /// received last.
+    /// The thread to which a call may be handed: it alone waits to receive, and is the one that received last.
     pub ready: Option<Ref<Thread>>,
     /// The thread that received from it last: it is the one that callers wait for.
     pub server: Option<Ref<Thread>>,
@@ -111,12 +110,6 @@ impl Queue {
     #[inline(always)]
     pub(crate) fn is_ring_next(&self) -> bool {
         self.pending.is_none() && self.count > 0 && (self.ring_first || self.callers.is_empty())
-    }
-
-    /// The thread that alone waits to receive, and received last.
-    #[inline(always)]
-    pub(crate) fn lone_receiver(&self) -> Option<Ref<Thread>> {
-        self.receiver.filter(|_| self.receiver == self.last_receiver && self.receiver == self.server)
     }
 }
 
@@ -280,7 +273,7 @@ impl<M: Machine> Kernel<M> {
         let last = self.queues[queue].last_receiver.replace(thread);
         (self.threads[thread].next, self.threads[thread].prev) = (None, last);
         let alone = last.is_none() && self.queues[queue].server == Some(thread);
-        self.queues[queue].ready = (alone && self.threads[thread].deadline == NEVER).then_some(thread);
+        self.queues[queue].ready = alone.then_some(thread);
         match last {
             Some(last) => self.threads[last].next = Some(thread),
             None => self.queues[queue].receiver = Some(thread),
@@ -296,8 +289,7 @@ impl<M: Machine> Kernel<M> {
             if self.runs(first) {
                 return Some(first);
             }
-            self.wheel.remove(&mut self.threads, first);
-            self.threads[first].wait = Wait::Stopped;
+            (self.threads[first].wait, self.threads[first].deadline) = (Wait::Stopped, NEVER);
         }
     }
 

@@ -285,6 +285,7 @@ impl<M: Machine> Kernel<M> {
         let Thread { process, account, number, sibling_next, sibling_prev, message, message_at, .. } =
             self.threads[thread];
         let Some(account) = account else { return };
+        self.wheel.remove(&mut self.threads, thread);
         self.numbers.take_back(number);
         match sibling_prev {
             Some(prev) => self.threads[prev].sibling_next = sibling_next,

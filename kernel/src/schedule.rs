@@ -222,7 +222,11 @@ impl<M: Machine> Kernel<M> {
         // As many as a bounded stretch allows; the timer fires again at once for the rest.
         for _ in 0..64 {
             let Some(thread) = self.wheel.expired(&mut self.threads, now) else { break };
-            self.expire(thread);
+            if self.threads[thread].deadline <= now {
+                self.expire(thread);
+            } else {
+                self.wheel.add(&mut self.threads, thread);
+            }
         }
         if now >= self.slice.sweep {
             self.sweep(now);
@@ -295,7 +299,6 @@ impl<M: Machine> Kernel<M> {
 
     /// A thread that is in no list stops waiting and runs next.
     pub(crate) fn unblock(&mut self, thread: Ref<Thread>) {
-        self.wheel.remove(&mut self.threads, thread);
         let thread = &mut self.threads[thread];
         (thread.wait, thread.deadline) = (Wait::Nothing, NEVER);
     }

@@ -79,7 +79,7 @@ impl<M: Machine> Kernel<M> {
 
     /// The slot of the capability behind `handle`, in the first page of the table of `process`.
     #[inline(always)]
-    fn short_slot(&self, process: Ref<Process>, handle: u64) -> Option<SlotRef> {
+    pub(crate) fn short_slot(&self, process: Ref<Process>, handle: u64) -> Option<SlotRef> {
         let handle = Handle::from_raw(handle);
         let slot = self.processes[process].caps_table.near_slot(handle.index())?;
         let entry = &self.slots[slot];

@@ -117,6 +117,8 @@ pub struct Thread {
     pub timer_prev: Option<Ref<Thread>>,
     /// The slot of the timer wheel that it is in.
     pub timer_slot: Option<u16>,
+    /// When it is due there, in the wheel's units.
+    pub timer_due: u64,
     /// Its number in its process.
     pub index: u16,
     /// It asked for a teardown and makes its system call again when that is done.
@@ -164,6 +166,7 @@ impl Object for Thread {
             timer_next: None,
             timer_prev: None,
             timer_slot: None,
+            timer_due: 0,
             since: 0,
             ran: 0,
             teardown: false,

@@ -27,6 +27,7 @@ impl<M: Machine> Kernel<M> {
         self.mm.word(self.threads[thread].message.expect("a thread in use has a message page"), n)
     }
 
+    #[inline(always)]
     fn cap_descriptor(&self, thread: Ref<Thread>, n: usize) -> CapDescriptor {
         let page = self.threads[thread].message.expect("a thread in use has a message page");
         let [handle, rights, badge] = self.mm.words::<CAP_WORDS>(page, CAPS + n * CAP_WORDS);
@@ -68,6 +69,24 @@ impl<M: Machine> Kernel<M> {
                 .and_then(|cap| self.derive(cap, rights, descriptor.badge, receiver, false));
             self.mm.set_word(target, RECEIVED + n, derived.unwrap_or(Handle::NONE).raw());
         }
+    }
+
+    /// The same of one capability alone, without a new badge, from the first page of its table into the first page of the
+    /// other; `None`, and nothing is changed, elsewhere.
+    #[inline(always)]
+    pub(crate) fn transfer_one(&mut self, from: Ref<Thread>, to: Ref<Thread>) -> Option<()> {
+        let (sender, receiver) = (self.threads[from].process, self.threads[to].process);
+        let target = self.threads[to].message?;
+        let CapDescriptor { handle, rights, badge } = self.cap_descriptor(from, 0);
+        let slot = self.short_slot(sender, handle.raw())?;
+        let place = self.processes[receiver].caps_table.vacant_near()?;
+        if badge != 0 {
+            return None;
+        }
+        let rights = Rights::from_bits_retain(rights as u16);
+        let derived = self.derive_in(slot, rights, self.slots[slot].badge, receiver, place);
+        self.mm.set_word(target, RECEIVED, derived.raw());
+        Some(())
     }
 
     /// Writes a report to the payload of a thread's message page.

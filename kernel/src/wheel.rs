@@ -2,10 +2,13 @@
 //! steps however many sleep (Varghese and Lauck, "Hashed and hierarchical timing wheels", 1987).
 //!
 //! Invariants:
-//! 1. A thread is in slot (level, n) where `level` is the highest group of six bits in which its deadline (in units)
-//!    differs from `now`, and n the deadline's bits of that group; so level 0 holds what ends within 64 units.
-//! 2. Nothing in the wheel ended before `now`.
+//! 1. A thread is in slot (level, n) where `level` is the highest group of six bits in which its `timer_due` (in units)
+//!    differs from `now`, and n the bits of that group; so level 0 holds what is due within 64 units.
+//! 2. Nothing in the wheel was due before `now`.
 //! 3. Deadlines are rounded up: nobody wakes early.
+//! 4. A thread that waits with a deadline is due by then, or earlier: a wait that ends before its deadline leaves the
+//!    thread where it is, and so does one that begins with a later deadline. A server that waits with one between its calls
+//!    is so spared the way out of the wheel and back; what is due too early is added again then.
 
 use crate::mm::{Pool, Ref};
 use crate::thread::{FOREVER, NEVER, Thread};
@@ -32,13 +35,20 @@ impl Wheel {
         Wheel { now: now >> UNIT, bitmaps: [0; LEVELS], heads: [[None; SLOTS]; LEVELS], soonest: NEVER, stale: false }
     }
 
-    /// Adds a thread by its `deadline`. One without a deadline, or beyond the wheel's 300 years, is not added.
-    pub fn add(&mut self, threads: &mut Pool<Thread>, thread: Ref<Thread>) {
-        let deadline = threads[thread].deadline;
-        if deadline >= FOREVER {
-            return;
+    /// Adds a thread by its `deadline`. One without a deadline, or beyond the wheel's 300 years, is not added. Returns
+    /// whether [`Wheel::soonest`] may be another now.
+    #[inline]
+    pub fn add(&mut self, threads: &mut Pool<Thread>, thread: Ref<Thread>) -> bool {
+        let Thread { deadline, timer_slot, timer_due, .. } = threads[thread];
+        if deadline >= FOREVER || timer_slot.is_some() && timer_due <= (deadline >> UNIT) + 1 {
+            return false;
         }
-        let unit = ((deadline >> UNIT) + 1).max(self.now);
+        self.remove(threads, thread);
+        self.insert(threads, thread, ((deadline >> UNIT) + 1).max(self.now));
+        true
+    }
+
+    fn insert(&mut self, threads: &mut Pool<Thread>, thread: Ref<Thread>, unit: u64) {
         let level = (unit ^ self.now | 1).ilog2() as usize / 6;
         if level >= LEVELS {
             return;
@@ -50,6 +60,7 @@ impl Wheel {
         }
         let entry = &mut threads[thread];
         (entry.timer_next, entry.timer_prev, entry.timer_slot) = (next, None, Some((level * SLOTS + n) as u16));
+        entry.timer_due = unit;
         self.heads[level][n] = Some(thread);
         self.bitmaps[level] |= 1 << n;
         self.stale = true;
@@ -91,7 +102,8 @@ impl Wheel {
         Some((above | n << (6 * level)) << UNIT)
     }
 
-    /// Takes one thread whose deadline has passed at tick `now`. Call it until it gives none.
+    /// Takes one thread that is due at tick `now`. Call it until it gives none. Where its deadline has not passed, it is to be
+    /// added again.
     pub fn expired(&mut self, threads: &mut Pool<Thread>, now: u64) -> Option<Ref<Thread>> {
         while let Some(due) = self.find().filter(|due| *due <= now) {
             let level = self.bitmaps.iter().position(|b| *b != 0)?;
@@ -108,7 +120,8 @@ impl Wheel {
             let mut next = self.heads[level][n].take();
             while let Some(thread) = next {
                 next = threads[thread].timer_next;
-                self.add(threads, thread);
+                threads[thread].timer_slot = None;
+                self.insert(threads, thread, threads[thread].timer_due.max(self.now));
             }
         }
         if self.bitmaps.iter().all(|b| *b == 0) {

@@ -394,7 +394,7 @@ fn check_thread(k: &K, thread: Ref<Thread>, list: Option<&'static str>) {
     assert!(t.holder.is_none() || matches!(t.wait, Wait::Answer(_)));
     let timed = t.deadline != NEVER && !matches!(t.wait, Wait::Nothing | Wait::Stopped);
     assert!(!timed || t.timer_slot.is_some() || t.deadline > 1 << 60, "a wait with a deadline is in the wheel");
-    assert!(t.timer_slot.is_none() || !matches!(t.wait, Wait::Nothing | Wait::Stopped), "who runs is not in the wheel");
+    assert!(!timed || t.timer_slot.is_none() || t.timer_due <= (t.deadline >> 14) + 1, "wheel invariant 4");
     if let Some(queue) = t.serves {
         assert_eq!(k.queues[queue].server, Some(thread));
     }

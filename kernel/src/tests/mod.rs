@@ -283,13 +283,21 @@ impl World {
         if let Some(number) = short.filter(|_| self.way != Way::General) {
             return self.enter_short(current, number);
         }
-        let handover = match r.rax {
+        let timed = r.rax >> 8 == u64::from(CallFlags::DEADLINE.bits());
+        let handover = match Sysno::try_from(r.rax & 0xff) {
             _ if self.way == Way::General => None,
-            number if number == Sysno::Call as u64 => self.k.hand_call::<false, true>(NEVER).map(|to| (to, current)),
-            number if number == Sysno::ReplyRecv as u64 => {
-                self.k.hand_reply::<false, true>(NEVER).map(|to| (to, current))
+            Ok(Sysno::Call) if timed => self.k.hand_full_call::<true, true>().map(|to| (to, current)),
+            Ok(Sysno::ReplyRecv) if timed => self.k.hand_full_reply::<true, true>().map(|to| (to, current)),
+            _ if r.rax > 0xff => None,
+            Ok(Sysno::Call) => {
+                let words = self.k.hand_call::<false, true>(NEVER);
+                words.or_else(|| self.k.hand_full_call::<false, true>()).map(|to| (to, current))
             }
-            number if number == Sysno::ForwardRecv as u64 => self.k.hand_forward::<true>(),
+            Ok(Sysno::ReplyRecv) => {
+                let words = self.k.hand_reply::<false, true>(NEVER);
+                words.or_else(|| self.k.hand_full_reply::<false, true>()).map(|to| (to, current))
+            }
+            Ok(Sysno::ForwardRecv) => self.k.hand_forward::<true>(),
             _ => None,
         };
         match handover {
@@ -332,8 +340,16 @@ impl World {
     fn deliver(&mut self, sender: Ref<Thread>, handover: Handover) -> Resume {
         let Handover(to) = handover;
         assert_eq!((self.k.current, self.k.threads[to].context.entered), (Some(to), Entered::Syscall));
-        let next = self.k.complete(sender, handover);
-        Resume::Thread(&self.k.threads[next].context)
+        let from = &self.k.threads[sender];
+        let (words, tag, call) = (from.words(), from.tag(), from.is_calling().then_some((from.badge, from.call)));
+        let receiver = &mut self.k.threads[to];
+        receiver.set_words(words);
+        let registers = &mut receiver.context.registers;
+        (registers.rax, registers.rsi) = (0, tag.raw());
+        if let Some((badge, id)) = call {
+            (registers.rdi, registers.r15) = (badge, id);
+        }
+        Resume::Thread(&receiver.context)
     }
 
     /// The running threads yield until `thread` runs; what they had in their registers they find there again.

@@ -82,6 +82,17 @@ pub extern "C" fn on_call<const TRACED: bool>() -> *const Context {
     let kernel = unsafe { the_kernel() };
     match kernel.hand_call::<false, TRACED>(NEVER) {
         Some(Handover(to)) => kernel.context_of(to),
+        None => on_full_call::<false, TRACED>(),
+    }
+}
+
+/// The same of one with a message of any kind, and `TIMED`: with a deadline.
+#[inline(never)]
+pub extern "C" fn on_full_call<const TIMED: bool, const TRACED: bool>() -> *const Context {
+    // SAFETY: as in `on_call`.
+    let kernel = unsafe { the_kernel() };
+    match kernel.hand_full_call::<TIMED, TRACED>() {
+        Some(Handover(to)) => kernel.context_of(to),
         None => on_syscall(),
     }
 }
@@ -91,6 +102,17 @@ pub extern "C" fn on_reply_recv<const TRACED: bool>() -> *const Context {
     // SAFETY: as in `on_call`.
     let kernel = unsafe { the_kernel() };
     match kernel.hand_reply::<false, TRACED>(NEVER) {
+        Some(Handover(to)) => kernel.context_of(to),
+        None => on_full_reply_recv::<false, TRACED>(),
+    }
+}
+
+/// The same of one with a message of any kind, and `TIMED`: with a deadline.
+#[inline(never)]
+pub extern "C" fn on_full_reply_recv<const TIMED: bool, const TRACED: bool>() -> *const Context {
+    // SAFETY: as in `on_call`.
+    let kernel = unsafe { the_kernel() };
+    match kernel.hand_full_reply::<TIMED, TRACED>() {
         Some(Handover(to)) => kernel.context_of(to),
         None => on_syscall(),
     }

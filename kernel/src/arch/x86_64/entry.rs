@@ -20,7 +20,7 @@
 use core::arch::global_asm;
 use core::mem::offset_of;
 
-use abi::{Registers, Sysno};
+use abi::{CallFlags, Registers, Sysno};
 use kernel::machine::{Clock, Context, Entered};
 use kernel::thread::Thread;
 
@@ -71,6 +71,9 @@ const STUB_SIZE: u64 = 16;
 
 /// RFLAGS bits that a program may have; `IF` and the constant bit are added. Not among them: IOPL, VM, VIF, VIP.
 const USER_FLAGS: u32 = 0x0025_4dd5;
+
+/// In `rax`, the flag of a wait that ends.
+const TIMED: u64 = (CallFlags::DEADLINE.bits() as u64) << 8;
 
 // The layout and the numbers that the code below counts on.
 const _: () = {
@@ -174,8 +177,26 @@ global_asm!(
     sysretq
     .endm
 
+    // The same with the call of the thread that came, which has rbx, r12, r13 and r14.
+    .macro leave_with_call
+    mov rcx, gs:[{context}]
+    mov rdi, [rcx + {badge}]
+    mov rsi, [rcx + {rsi_}]
+    mov r15, [rcx + {call_id}]
+    leave_with_message
+    .endm
+
+    // The same with its reply.
+    .macro leave_with_reply
+    mov rcx, gs:[{context}]
+    mov rsi, [rcx + {rsi_}]
+    mov rdi, [rax + {rdi_}]
+    mov r15, [rax + {r15_}]
+    leave_with_message
+    .endm
+
     // A door with these functions for calls and replies, which return where there was a handoff; `on_syscall` does not.
-    .macro door on_call, on_reply_recv, on_forward_recv
+    .macro door on_call, on_reply_recv, on_forward_recv, on_timed_call, on_timed_reply_recv
     cmp rax, {call}
     jb enter_below_call
     enter
@@ -184,19 +205,19 @@ global_asm!(
     je 2f
     cmp rax, {forward_recv}
     je 3f
+    cmp rax, {timed_reply_recv}
+    je 4f
+    cmp rax, {timed_call}
+    je 5f
     call {on_syscall}
 1:  call \on_call
-    mov rcx, gs:[{context}]
-    mov rdi, [rcx + {badge}]
-    mov rsi, [rcx + {rsi_}]
-    mov r15, [rcx + {call_id}]
-    leave_with_message
+    leave_with_call
+5:  call \on_timed_call
+    leave_with_call
 2:  call \on_reply_recv
-    mov rcx, gs:[{context}]
-    mov rsi, [rcx + {rsi_}]
-    mov rdi, [rax + {rdi_}]
-    mov r15, [rax + {r15_}]
-    leave_with_message
+    leave_with_reply
+4:  call \on_timed_reply_recv
+    leave_with_reply
 3:  call \on_forward_recv
     mov rcx, rdx                        // the message is the caller's
     mov rdi, [rcx + {badge}]
@@ -212,12 +233,12 @@ global_asm!(
     .balign 64
     .global syscall_entry
 syscall_entry:
-    door {on_call}, {on_reply_recv}, {on_forward_recv}
+    door {on_call}, {on_reply_recv}, {on_forward_recv}, {on_timed_call}, {on_timed_reply_recv}
 
     .balign 64
     .global traced_entry
 traced_entry:
-    door {on_traced_call}, {on_traced_reply_recv}, {on_traced_forward_recv}
+    door {on_traced_call}, {on_traced_reply_recv}, {on_traced_forward_recv}, {on_traced_timed_call}, {on_traced_timed_reply_recv}
 
     .global general_entry
 general_entry:
@@ -498,6 +519,12 @@ debug_entry:
     call = const Sysno::Call as u64,
     reply_recv = const Sysno::ReplyRecv as u64,
     forward_recv = const Sysno::ForwardRecv as u64,
+    timed_call = const Sysno::Call as u64 | TIMED,
+    timed_reply_recv = const Sysno::ReplyRecv as u64 | TIMED,
+    on_timed_call = sym dispatch::on_full_call::<true, false>,
+    on_timed_reply_recv = sym dispatch::on_full_reply_recv::<true, false>,
+    on_traced_timed_call = sym dispatch::on_full_call::<true, true>,
+    on_traced_timed_reply_recv = sym dispatch::on_full_reply_recv::<true, true>,
     time = sym dispatch::CLOCK,
     time_entry = const offset_of!(Clock, entry),
     time_to_ns = const offset_of!(Clock, to_ns),
