@@ -90,3 +90,93 @@ impl Mm {
 
 /// An address space, and what is remembered of it.
 pub type Place<'a> = (&'a mut Walks, Space);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::PhysRange;
+    use crate::mm::{DirectMap, Protection};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    /// Bytes of the memory under test.
+    const RAM: u64 = 0x40_0000;
+
+    fn world() -> (Mm, u64) {
+        let ranges = [PhysRange { start: 0x1000, end: RAM }];
+        let mut mm = Mm::new(DirectMap::buffer(RAM as usize), &ranges, PhysRange::default()).unwrap();
+        let kernel = mm.take(FrameKind::PageTable).unwrap().address();
+        (mm, kernel)
+    }
+
+    fn space(mm: &mut Mm, kernel: u64) -> Space {
+        let root = mm.take(FrameKind::PageTable).unwrap();
+        mm.init_space(root, kernel)
+    }
+
+    /// Some of these share a remembered place, some a table, some a page.
+    fn an_address() -> impl Strategy<Value = u64> {
+        (0..3u64, 0..3u64, 0..3u64, 0..PAGE_SIZE)
+            .prop_map(|(far, table, page, byte)| (far << 30) + (table << 24) + (page << 12) + 0x20_0000 + byte)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn bytes_are_copied_between_pages_that_are_there_and_nowhere_else(
+            steps in proptest::collection::vec(
+                (0..5u8, 0..2usize, an_address(), an_address(), 0..PAGE_SIZE + 2, any::<bool>()), 1..120),
+        ) {
+            let (mut mm, kernel) = world();
+            let mut walks = [Walks::default(); 2];
+            let mut spaces = [space(&mut mm, kernel), space(&mut mm, kernel)];
+            // Of each page that is mapped: its frame, and whether it may be written.
+            let mut model = [BTreeMap::new(), BTreeMap::new()];
+            for (what, side, one, other, length, writable) in steps {
+                let page = one & !(PAGE_SIZE - 1);
+                match what {
+                    0 | 1 => {
+                        let frame = mm.take(FrameKind::Content).unwrap();
+                        let protection = if writable { Protection::WRITE } else { Protection::empty() };
+                        mm.map_page(spaces[side], page, frame.address(), protection).unwrap();
+                        if let Some((old, _)) = model[side].insert(page, (frame, writable)) {
+                            mm.release(old);
+                        }
+                        mm.set_word(frame, 0, page ^ side as u64);
+                    }
+                    2 => {
+                        let gone = mm.unmap_page(spaces[side], page).is_some();
+                        prop_assert_eq!(gone, model[side].contains_key(&page));
+                        if let Some((old, _)) = model[side].remove(&page) {
+                            mm.release(old);
+                        }
+                    }
+                    // The tables go, and others come, perhaps the same frames.
+                    3 => {
+                        while !mm.free_tables(spaces[side], &mut walks[side], &mut 8, &mut 0) {}
+                        mm.release(spaces[side].0);
+                        std::mem::take(&mut model[side]).into_values().for_each(|(frame, _)| mm.release(frame));
+                        spaces[side] = space(&mut mm, kernel);
+                    }
+                    _ => {
+                        let target = 1 - side;
+                        let [first, second] = &mut walks;
+                        let (from, to) = if side == 0 { (first, second) } else { (second, first) };
+                        let done = mm.copy_between((
+                            (from, spaces[side]), one), ((to, spaces[target]), other), length).is_some();
+                        let here = |at: u64| at % PAGE_SIZE + length <= PAGE_SIZE;
+                        let source = model[side].get(&page).copied();
+                        let place = model[target].get(&(other & !(PAGE_SIZE - 1))).copied().filter(|(_, fine)| *fine);
+                        prop_assert_eq!(done, here(one) && here(other) && source.is_some() && place.is_some());
+                        if let (true, Some((source, _)), Some((place, _))) = (done, source, place) {
+                            let bytes = |frame, at: u64| {
+                                mm.bytes(frame)[(at % PAGE_SIZE) as usize..][..length as usize].to_vec()
+                            };
+                            prop_assert_eq!(bytes(source, one), bytes(place, other));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -65,7 +65,7 @@ proptest! {
     fn the_wheel_gives_what_a_sorted_list_would(
         start in prop_oneof![Just(0u64), 0u64..1 << 50],
         steps in proptest::collection::vec(
-            (0..4u8, 0..12usize, prop_oneof![0u64..4 * UNIT, 0u64..1 << 24, 0u64..1 << 34, 0u64..1 << 46]), 1..120),
+            (0..5u8, 0..12usize, prop_oneof![0u64..4 * UNIT, 0u64..1 << 24, 0u64..1 << 34, 0u64..1 << 46]), 1..120),
     ) {
         let mut t = threads(12);
         let mut wheel = Wheel::new(start);
@@ -81,14 +81,25 @@ proptest! {
                 }
                 2 => {
                     wheel.remove(&mut t.pool, t.all[n]);
+                    t.pool[t.all[n]].deadline = NEVER;
+                    model.remove(&n);
+                }
+                // The wait ends, and leaves the thread where it is: invariant 4.
+                3 => {
+                    t.pool[t.all[n]].deadline = NEVER;
                     model.remove(&n);
                 }
                 _ => {
                     now += delta;
                     while let Some(thread) = wheel.expired(&mut t.pool, now) {
                         let n = t.all.iter().position(|other| *other == thread).unwrap();
-                        let deadline = model.remove(&n).expect("it was in the wheel");
-                        prop_assert!(deadline <= now, "nobody wakes early");
+                        if t.pool[thread].deadline > now {
+                            wheel.add(&mut t.pool, thread);
+                        } else {
+                            let deadline = model.remove(&n).expect("it waits");
+                            prop_assert!(deadline <= now, "nobody wakes early");
+                            t.pool[thread].deadline = NEVER;
+                        }
                     }
                     for deadline in model.values() {
                         prop_assert!(deadline / UNIT + 1 > now / UNIT, "nobody sleeps longer than a unit");
@@ -98,7 +109,7 @@ proptest! {
             }
             let first = model.values().min().map(|deadline| (deadline / UNIT + 1) * UNIT);
             match (wheel.soonest(), first) {
-                (None, None) => {}
+                (_, None) => {}
                 (Some(next), Some(first)) => prop_assert!(next <= first, "{next} is later than {first}"),
                 other => prop_assert!(false, "{other:?}"),
             }
