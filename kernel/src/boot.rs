@@ -84,6 +84,13 @@ pub fn find_member(archive: &impl Fn(u64) -> [u8; 512], length: u64, name: &str)
     None
 }
 
+/// Whether calls are delivered again, by a command line: unless it says `redelivery=off`, by which what recoverability costs
+/// is measured. `Err` is the word that is not understood.
+fn redelivers(line: &str) -> Result<bool, &str> {
+    let words = line.split_ascii_whitespace().filter(|word| word.starts_with("redelivery="));
+    words.map(|word| if word == "redelivery=off" { Ok(false) } else { Err(word) }).last().unwrap_or(Ok(true))
+}
+
 impl<M: Machine> Kernel<M> {
     /// The kernel on this machine, with the first program ready to run.
     pub fn new(mut machine: M, boot: &BootInfo, direct: DirectMap) -> Result<Kernel<M>, BootError> {
@@ -91,6 +98,7 @@ impl<M: Machine> Kernel<M> {
         let kill_points = KillPoints::parse(&boot.cmdline).map_err(bad)?;
         let latency = Latency::parse(&boot.cmdline).map_err(bad)?;
         let coverage = Coverage::parse(&boot.cmdline).map_err(bad)?;
+        let redelivers = redelivers(&boot.cmdline).map_err(bad)?;
         let mut placement = Placement::parse(&boot.cmdline).map_err(bad)?;
         placement.begin(&mut machine);
         let tracing = trace::Settings::parse(&boot.cmdline).map_err(bad)?;
@@ -124,6 +132,7 @@ impl<M: Machine> Kernel<M> {
             ports_open: false,
             handoff_allowed: false,
             watched: kill_points.is_on() || coverage.is_on() || latency.is_on(),
+            redelivers,
             kill_points,
             trace,
             coverage,

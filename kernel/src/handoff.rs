@@ -251,12 +251,16 @@ impl<M: Machine> Kernel<M> {
     /// be sent. One capability alone, which most often is all, does without the questions for more.
     #[inline(always)]
     fn hand_body(&mut self, me: Ref<Thread>, to: Ref<Thread>, tag: Tag) -> Option<()> {
-        if tag.raw() & Tag::BODY_MASK == Tag::new(0, 0).with_caps(1).raw() {
-            return self.transfer_one(me, to);
+        const ONE_CAPABILITY: u64 = Tag::new(0, 0).with_caps(1).raw();
+        match tag.raw() & Tag::BODY_MASK {
+            0 => Some(()),
+            ONE_CAPABILITY => self.transfer_one(me, to),
+            _ => {
+                self.check_caps(me, tag).ok()?;
+                self.transfer(me, to, tag);
+                Some(())
+            }
         }
-        self.check_caps(me, tag).ok()?;
-        self.transfer(me, to, tag);
-        Some(())
     }
 
     /// The wait that thread `me` has begun ends at `deadline`.

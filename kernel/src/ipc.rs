@@ -418,7 +418,8 @@ impl<M: Machine> Kernel<M> {
         let Wait::Answer(queue) = self.threads[caller].wait else { return };
         self.forget_holder(caller);
         let Tries { strikes, once, .. } = self.threads[caller].tries;
-        let queue = queue.filter(|q| !self.queues[*q].doomed && !once && strikes < self.queues[*q].attempts);
+        let again = self.redelivers && !once;
+        let queue = queue.filter(|q| again && !self.queues[*q].doomed && strikes < self.queues[*q].attempts);
         let Some(queue) = queue else {
             self.unblock(caller);
             return self.wake(caller, Err(SysError::ServerDied));

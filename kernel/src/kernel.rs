@@ -79,6 +79,8 @@ pub struct Kernel<M> {
     pub(crate) trace: Trace,
     pub(crate) coverage: Coverage,
     pub(crate) latency: Latency,
+    /// Calls that a dead server had received are delivered again.
+    pub(crate) redelivers: bool,
 }
 
 impl<M: Machine> Kernel<M> {

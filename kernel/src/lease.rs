@@ -119,36 +119,36 @@ impl<M: Machine> Kernel<M> {
     /// Copies between two programs. On an error, of `from` or of `to`, earlier pages may have been copied.
     #[inline(always)]
     pub(crate) fn copy_user(&mut self, from: UserRange, to: UserRange) -> Result<(), CopyError> {
-        match self.copy_present(from, to) {
-            Some(()) => Ok(()),
-            None => self.copy_by_pages(from, to),
-        }
+        let done = self.copy_present(from, to);
+        if done == from.length { Ok(()) } else { self.copy_rest(from, to, done) }
     }
 
-    /// The same where each range lies in one page that is there for it, and the programs are two; `None` elsewhere.
+    /// Copies as far as the pages are there, if the programs are two. Returns how many bytes.
     #[inline(always)]
-    fn copy_present(&mut self, from: UserRange, to: UserRange) -> Option<()> {
-        let (source, target) = self.processes.pair(from.process, to.process)?;
-        let (source, target) = ((&mut source.walks, source.space?), (&mut target.walks, target.space?));
-        self.mm.copy_between((source, from.start), (target, to.start), from.length)
+    fn copy_present(&mut self, from: UserRange, to: UserRange) -> u64 {
+        if let Some((source, target)) = self.processes.pair(from.process, to.process)
+            && let (Some(source_space), Some(target_space)) = (source.space, target.space)
+        {
+            let source = ((&mut source.walks, source_space), from.start);
+            return self.mm.copy_between(source, ((&mut target.walks, target_space), to.start), from.length);
+        }
+        0
     }
 
-    /// The same in steps, each within one page on both sides. Pages that are not there are made.
+    /// Copies what is behind the first `done` bytes, and makes pages that are not there.
     #[inline(never)]
-    fn copy_by_pages(&mut self, from: UserRange, to: UserRange) -> Result<(), CopyError> {
-        let mut done = 0;
+    fn copy_rest(&mut self, from: UserRange, to: UserRange, mut done: u64) -> Result<(), CopyError> {
         while done < from.length {
             let (source_at, target_at) = (from.start + done, to.start + done);
             let (source_offset, target_offset) = (source_at % PAGE_SIZE, target_at % PAGE_SIZE);
-            let length = (PAGE_SIZE - source_offset).min(PAGE_SIZE - target_offset).min(from.length - done);
-            let step = |range: UserRange, start| UserRange { start, length, ..range };
-            if self.copy_present(step(from, source_at), step(to, target_at)).is_none() {
-                // Looking up the one may commit a page, but takes no page away from the other.
-                let source = self.user_frame(from.process, source_at, false).map_err(CopyError::Source)?;
-                let target = self.user_frame(to.process, target_at, true).map_err(CopyError::Target)?;
-                self.mm.copy(source, source_offset as usize, target, target_offset as usize, length as usize);
-            }
-            done += length;
+            let step = (PAGE_SIZE - source_offset.max(target_offset)).min(from.length - done);
+            // Looking up the one may commit a page, but takes no page away from the other.
+            let source = self.user_frame(from.process, source_at, false).map_err(CopyError::Source)?;
+            let target = self.user_frame(to.process, target_at, true).map_err(CopyError::Target)?;
+            self.mm.copy(source, source_offset as usize, target, target_offset as usize, step as usize);
+            done += step;
+            let rest = |range: UserRange| UserRange { start: range.start + done, length: range.length - done, ..range };
+            done += self.copy_present(rest(from), rest(to));
         }
         Ok(())
     }

@@ -13,7 +13,7 @@
 //! 3. Where something looks on or waits to be done in the kernel, it does not serve ([`Kernel::handoff_allowed`]).
 //! 4. Their numbers lie between those of `Clock` and of `Call`, in which the entry code finds them.
 
-use crate::cap::{MAPPING, Place};
+use crate::cap::{MAPPING, Place, Slot};
 use crate::handoff::is_bare;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
@@ -46,7 +46,7 @@ impl<M: Machine> Kernel<M> {
         served.is_some()
     }
 
-    /// `Duplicate` without a new badge, from the first page of the table into it.
+    /// `Duplicate` from the first page of the table into it.
     #[inline(always)]
     fn short_duplicate(&mut self, me: Ref<Thread>) -> Option<()> {
         let caller = &self.threads[me];
@@ -54,10 +54,8 @@ impl<M: Machine> Kernel<M> {
         let from = self.short_slot(process, caller.context.registers.rdi)?;
         let place = self.processes[process].caps_table.vacant_near()?;
         let rights = Rights::from_bits_retain(caller.context.registers.rdx as u16);
-        if caller.context.registers.r8 != 0 {
-            return None;
-        }
-        let handle = self.derive_in(from, rights, self.slots[from].badge, process, place);
+        let badge = self.short_badge(from, caller.context.registers.r8)?;
+        let handle = self.derive_in(from, rights, badge, process, place);
         self.threads[me].context.registers.rdx = handle.raw();
         Some(())
     }
@@ -113,6 +111,17 @@ impl<M: Machine> Kernel<M> {
         let handle = Handle::from_raw(handle);
         let slot = self.processes[process].caps_table.near_slot(handle.index())?;
         self.slots[slot].object(handle, kind, needed)
+    }
+
+    /// The badge of what is derived from the capability in `slot`, where `wanted` is asked for (0: none).
+    #[inline(always)]
+    pub(crate) fn short_badge(&self, slot: SlotRef, wanted: u64) -> Option<u64> {
+        let Slot { kind, rights, badge, .. } = self.slots[slot];
+        let mints = kind == Kind::Queue as u8 && rights & Rights::MINT.bits() != 0;
+        match wanted {
+            0 => Some(badge),
+            wanted => mints.then_some(wanted),
+        }
     }
 
     /// `Post` where there is room in the ring and nobody waits to receive.

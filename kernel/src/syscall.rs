@@ -144,6 +144,7 @@ impl<M: Machine> Kernel<M> {
         if self.threads[me].wait == Wait::Nothing { Next::Same } else { Next::Reschedule }
     }
 
+    #[inline(always)]
     fn serve(&mut self, me: Ref<Thread>, number: Sysno, flags: CallFlags) -> Answer {
         let process = self.threads[me].process;
         let cap = |k: &Self, kind, rights| k.allow(process, k.first(me), kind, rights);

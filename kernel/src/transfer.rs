@@ -71,7 +71,7 @@ impl<M: Machine> Kernel<M> {
         }
     }
 
-    /// The same of one capability alone, without a new badge, from the first page of its table into the first page of the
+    /// The same of one capability alone, from the first page of its table into the first page of the
     /// other; `None`, and nothing is changed, elsewhere.
     #[inline(always)]
     pub(crate) fn transfer_one(&mut self, from: Ref<Thread>, to: Ref<Thread>) -> Option<()> {
@@ -80,11 +80,8 @@ impl<M: Machine> Kernel<M> {
         let CapDescriptor { handle, rights, badge } = self.cap_descriptor(from, 0);
         let slot = self.short_slot(sender, handle.raw())?;
         let place = self.processes[receiver].caps_table.vacant_near()?;
-        if badge != 0 {
-            return None;
-        }
-        let rights = Rights::from_bits_retain(rights as u16);
-        let derived = self.derive_in(slot, rights, self.slots[slot].badge, receiver, place);
+        let badge = self.short_badge(slot, badge)?;
+        let derived = self.derive_in(slot, Rights::from_bits_retain(rights as u16), badge, receiver, place);
         self.mm.set_word(target, RECEIVED, derived.raw());
         Some(())
     }

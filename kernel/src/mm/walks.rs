@@ -34,32 +34,45 @@ impl Default for Walks {
 }
 
 impl Mm {
-    /// Copies `length` bytes between two address spaces, where each range lies in one page that is present for it and
-    /// holds plain bytes. `None`, and nothing is copied, elsewhere.
+    /// Copies up to `length` bytes between two address spaces, as far as the pages on both sides are present for it and hold
+    /// plain bytes. Returns how many.
     #[inline(always)]
-    pub fn copy_between(
-        &mut self,
-        (source, from): (Place, u64),
-        (target, to): (Place, u64),
-        length: u64,
-    ) -> Option<()> {
-        let (from_offset, to_offset) = (from % PAGE_SIZE, to % PAGE_SIZE);
-        if length > PAGE_SIZE - from_offset || length > PAGE_SIZE - to_offset {
-            return None;
+    pub fn copy_between(&mut self, (source, from): (Place, u64), (target, to): (Place, u64), length: u64) -> u64 {
+        let mut done = 0;
+        let Some(mut read) = self.page_behind(source.0, source.1, from, PRESENT) else { return 0 };
+        let Some(mut written) = self.page_behind(target.0, target.1, to, PRESENT | WRITABLE) else { return 0 };
+        loop {
+            let (from_offset, to_offset) = ((from + done) % PAGE_SIZE, (to + done) % PAGE_SIZE);
+            let step = (PAGE_SIZE - from_offset.max(to_offset)).min(length - done);
+            // SAFETY: 1. Both are pages of plain bytes in the direct map: they were looked up since the copy began, and
+            //            nothing else has run. The ranges lie in them by the choice of `step`.
+            //         2. `&mut self` excludes references. 3. Overlap in one frame is handled by `copy_bytes`.
+            unsafe {
+                super::frames::copy_bytes(
+                    read.add(from_offset as usize),
+                    written.add(to_offset as usize),
+                    step as usize,
+                );
+            }
+            done += step;
+            if done >= length {
+                return done;
+            }
+            if (from + done).is_multiple_of(PAGE_SIZE) {
+                let Some(page) = self.page_behind(source.0, source.1, from + done, PRESENT) else { return done };
+                read = page;
+            }
+            if (to + done).is_multiple_of(PAGE_SIZE) {
+                let page = self.page_behind(target.0, target.1, to + done, PRESENT | WRITABLE);
+                let Some(page) = page else { return done };
+                written = page;
+            }
         }
-        let from = self.page_behind(source, from, PRESENT)?;
-        let to = self.page_behind(target, to, PRESENT | WRITABLE)?;
-        // SAFETY: 1. Both are pages of plain bytes in the direct map, and the ranges lie in them, as was just looked.
-        //         2. `&mut self` excludes references. 3. Overlap in one frame is handled by `copy_bytes`.
-        unsafe {
-            super::frames::copy_bytes(from.add(from_offset as usize), to.add(to_offset as usize), length as usize);
-        }
-        Some(())
     }
 
     /// The page at `address`, if the flags of its entry have all of `needed` and it holds plain bytes.
     #[inline(always)]
-    fn page_behind(&self, (walks, space): Place, address: u64, needed: u64) -> Option<*mut u8> {
+    fn page_behind(&self, walks: &mut Walks, space: Space, address: u64, needed: u64) -> Option<*mut u8> {
         let part = (address >> REACH) as u32;
         let walk = walks.0[part as usize % TABLES];
         let table = match walk.part == part && self.is(walk.table, FrameKind::PageTable) {
@@ -125,7 +138,7 @@ mod tests {
         #[test]
         fn bytes_are_copied_between_pages_that_are_there_and_nowhere_else(
             steps in proptest::collection::vec(
-                (0..8u8, 0..2usize, an_address(), an_address(), 0..PAGE_SIZE, any::<bool>()), 1..200),
+                (0..8u8, 0..2usize, an_address(), an_address(), 0..3 * PAGE_SIZE, any::<bool>()), 1..200),
         ) {
             let (mut mm, kernel) = world();
             let mut walks = [Walks::default(); 2];
@@ -159,21 +172,22 @@ mod tests {
                         spaces[side] = space(&mut mm, kernel);
                     }
                     _ => {
-                        let target = 1 - side;
                         let [first, second] = &mut walks;
                         let (from, to) = if side == 0 { (first, second) } else { (second, first) };
-                        let done = mm.copy_between((
-                            (from, spaces[side]), one), ((to, spaces[target]), other), length).is_some();
-                        let here = |at: u64| at % PAGE_SIZE + length <= PAGE_SIZE;
-                        let source = model[side].get(&page).copied();
-                        let place = model[target].get(&(other & !(PAGE_SIZE - 1))).copied().filter(|(_, fine)| *fine);
-                        prop_assert_eq!(done, here(one) && here(other) && source.is_some() && place.is_some());
-                        if let (true, Some((source, _)), Some((place, _))) = (done, source, place) {
-                            let bytes = |frame, at: u64| {
-                                mm.bytes(frame)[(at % PAGE_SIZE) as usize..][..length as usize].to_vec()
-                            };
-                            prop_assert_eq!(bytes(source, one), bytes(place, other));
-                        }
+                        let place = |at: u64| at & !(PAGE_SIZE - 1);
+                        let source = |at: u64| model[side].get(&place(at)).map(|(frame, _)| *frame);
+                        let target = |at: u64| model[1 - side].get(&place(at)).filter(|(_, fine)| *fine).map(|(f, _)| *f);
+                        let there = |n: u64| source(one + n).zip(target(other + n));
+                        let expected = (0..length).take_while(|n| there(*n).is_some()).count() as u64;
+                        let bytes = |mm: &Mm, frame, at: u64| mm.bytes(frame)[(at % PAGE_SIZE) as usize];
+                        let wanted: Vec<u8> = (0..expected)
+                            .map(|n| bytes(&mm, source(one + n).unwrap(), one + n)).collect();
+                        let done = mm.copy_between(
+                            ((from, spaces[side]), one), ((to, spaces[1 - side]), other), length);
+                        prop_assert_eq!(done, expected);
+                        let found: Vec<u8> = (0..expected)
+                            .map(|n| bytes(&mm, target(other + n).unwrap(), other + n)).collect();
+                        prop_assert_eq!(found, wanted);
                     }
                 }
             }

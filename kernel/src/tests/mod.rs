@@ -145,7 +145,7 @@ enum Way {
     General,
 }
 
-/// The short ways wherever they serve, or the general path alone: the outcome is the same.
+/// Handoffs and short calls wherever they serve, or the general path alone: the outcome is the same.
 fn a_way() -> impl proptest::strategy::Strategy<Value = Way> {
     proptest::sample::select(vec![Way::Handoff, Way::General])
 }

@@ -313,3 +313,22 @@ fn a_signal_that_comes_while_its_waiter_is_stopped_waits_for_the_next_incarnatio
     s.restart(&mut w);
     assert_eq!(w.make(s.server, sys(Sysno::EventWait).on(wait).words(&[6])).unwrap()[0], 2);
 }
+
+#[test]
+fn without_redelivery_a_call_dies_with_its_server_and_one_that_was_not_received_waits_for_the_next() {
+    let mut w = World::new();
+    w.k.redelivers = false;
+    let mut s = service(&mut w);
+    let (taken, waiting) = (client(&mut w, &s, 1), client(&mut w, &s, 2));
+    for (actor, send) in [taken, waiting] {
+        w.begin(actor, sys(Sysno::Call).on(send).tag(Tag::new(1, 1)));
+    }
+    w.receive(s.server, s.receive);
+    s.restart(&mut w);
+    assert_eq!(w.result(taken.0), Err(SysError::ServerDied));
+    let got = w.receive(s.server, s.receive);
+    assert_eq!((got.badge, got.tag.attempt()), (2, 0));
+    w.make(s.server, sys(Sysno::Reply).token(got.id)).unwrap();
+    w.result(waiting.0).unwrap();
+    w.audit();
+}

@@ -19,10 +19,10 @@ fn program(code: &[u8]) -> Vec<u8> {
     file
 }
 
-/// A server that answers whether it is there and dies of every other request: it receives (system call 10) from the
-/// queue that init hands it as its fourth capability, answers protocol 0xffff (system call 11), else calls a `ud2`.
-const POISONED: &[u8] = b"\x48\xbf\x04\x00\x00\x00\x01\x00\x00\x00\xb8\x0a\x00\x00\x00\x0f\x05\x85\xc0\x75\xeb\x4d\x85\
-    \xff\x74\xe6\x48\xc1\xee\x10\x66\x83\xfe\xff\x75\x0b\x31\xf6\xb8\x0b\x00\x00\x00\x0f\x05\xeb\xd1\xe8\x00\x00\x00\
+/// A server that answers whether it is there and dies of every other request: it receives (system call 11) from the
+/// queue that init hands it as its fourth capability, answers protocol 0xffff (system call 13), else calls a `ud2`.
+const POISONED: &[u8] = b"\x48\xbf\x04\x00\x00\x00\x01\x00\x00\x00\xb8\x0b\x00\x00\x00\x0f\x05\x85\xc0\x75\xeb\x4d\x85\
+    \xff\x74\xe6\x48\xc1\xee\x10\x66\x83\xfe\xff\x75\x0b\x31\xf6\xb8\x0d\x00\x00\x00\x0f\x05\xeb\xd1\xe8\x00\x00\x00\
     \x00\x0f\x0b";
 /// Where it dies: after the call, at the `ud2`.
 const DIES_AT: u64 = 0xac;

@@ -57,7 +57,7 @@ const MUTATIONS: &[Mutation] = &[
         "if false {",
     ),
     mutation(
-        "the short ways take stale handles",
+        "the handoff takes stale handles",
         "cap.rs",
         "let fine = self.generation == handle.generation()",
         "let fine = handle.generation() != 0",
@@ -70,7 +70,7 @@ const MUTATIONS: &[Mutation] = &[
         "entry.kind != 0",
     ),
     mutation(
-        "the short ways do not look at rights",
+        "handoffs and short calls do not look at rights",
         "cap.rs",
         "&& self.rights & needed.bits() == needed.bits();",
         "&& needed.bits() == needed.bits();",

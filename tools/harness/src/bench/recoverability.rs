@@ -1,8 +1,8 @@
-//! What recoverability costs where nobody dies: the same build with records on, and off.
+//! What recoverability costs where nobody dies: the same build with redelivery and records on, and off.
 //!
 //! 1. Both sides of a comparison are measured alike: in a fresh boot each, the same rows in the same order.
-//! 2. Records are switched off by `records=off` on the kernel's command line. Redelivery has no switch: there is nothing on
-//!    the way of a call that could be left out without it.
+//! 2. Both are switched off on the kernel's command line: with `records=off` `fs` keeps no record of what has taken effect,
+//!    and with `redelivery=off` a call whose server dies is answered `ServerDied`.
 
 use super::{Figure, Row, Setting, measure_in_guest};
 use anyhow::{Context, Result};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 /// A comparison.
 #[derive(Debug)]
 pub struct Cost {
-    /// Its row: the figure with records off.
+    /// Its row: the figure with both off.
     pub row: &'static str,
     /// The guest's row.
     of: &'static str,
@@ -31,14 +31,14 @@ pub(super) fn measure(names: &[String], setting: Setting, seen: &mut impl FnMut(
     let costs: Vec<&Cost> = COSTS.iter().filter(chosen).collect();
     let measured: Vec<String> = costs.iter().map(|cost| cost.of.to_owned()).collect();
     let with = measure_in_guest(&measured, &[], setting, &mut |_| ())?;
-    let without = measure_in_guest(&measured, &["records=off"], setting, &mut |_| ())?;
+    let without = measure_in_guest(&measured, &["redelivery=off", "records=off"], setting, &mut |_| ())?;
     let find = |rows: &[Row], name: &str| {
         let row = rows.iter().find(|row| row.name == name).map(|row| row.figure);
         row.with_context(|| format!("the guest has not measured `{name}`"))
     };
     let row = |cost: &&Cost| {
         let (with, without) = (find(&with, cost.of)?, find(&without, cost.of)?);
-        let text = format!("`{}` with records off; they cost {:+.1} %", cost.of, percent(with, without));
+        let text = format!("`{}` without redelivery and records; they cost {:+.1} %", cost.of, percent(with, without));
         let row = Row { name: cost.row.into(), text, figure: without };
         seen(&row);
         Ok(row)
