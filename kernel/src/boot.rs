@@ -87,8 +87,9 @@ pub fn find_member(archive: &impl Fn(u64) -> [u8; 512], length: u64, name: &str)
 /// Whether calls are delivered again, by a command line: unless it says `redelivery=off`, by which what recoverability costs
 /// is measured. `Err` is the word that is not understood.
 fn redelivers(line: &str) -> Result<bool, &str> {
-    let words = line.split_ascii_whitespace().filter(|word| word.starts_with("redelivery="));
-    words.map(|word| if word == "redelivery=off" { Ok(false) } else { Err(word) }).last().unwrap_or(Ok(true))
+    let mut words = line.split_ascii_whitespace().filter(|word| word.starts_with("redelivery="));
+    let unknown = words.clone().find(|word| *word != "redelivery=off");
+    unknown.map_or(Ok(words.next().is_none()), Err)
 }
 
 impl<M: Machine> Kernel<M> {

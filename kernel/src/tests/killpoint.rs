@@ -118,8 +118,12 @@ fn a_word_that_is_not_understood_stops_the_boot() {
         kernel_root: PAGE_SIZE,
     };
     let direct = DirectMap::buffer(PAGE_SIZE as usize);
-    let error = Kernel::new(FakeMachine::default(), &boot("kill=fs@reply:1"), direct).err().expect("it is refused");
-    assert_eq!(error.to_string(), "`kill=fs@reply:1` on the command line is not understood");
+    let refused = |line: &str, direct| {
+        Kernel::new(FakeMachine::default(), &boot(line), direct).err().expect("it is refused").to_string()
+    };
+    assert_eq!(refused("kill=fs@reply:1", direct), "`kill=fs@reply:1` on the command line is not understood");
+    let direct = DirectMap::buffer(PAGE_SIZE as usize);
+    assert_eq!(refused("redelivery=on", direct), "`redelivery=on` on the command line is not understood");
 }
 
 #[test]

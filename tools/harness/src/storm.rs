@@ -229,6 +229,8 @@ struct Audit {
     found: BTreeMap<String, u64>,
     kib: Vec<(String, u64)>,
     capabilities: BTreeMap<String, usize>,
+    /// What each process holds, as `svc caps --raw` tells it.
+    holdings: String,
 }
 
 impl Audit {
@@ -245,14 +247,15 @@ impl Audit {
             let words: Vec<&str> = row.split_whitespace().collect();
             Some(((*words.get(1)?).to_owned(), words.get(5)?.parse().ok()?))
         };
-        let holdings = Holdings::parse(holdings).map_err(|line| anyhow!("`svc caps --raw` printed {line:?}"))?;
+        let parsed = Holdings::parse(holdings).map_err(|line| anyhow!("`svc caps --raw` printed {line:?}"))?;
         let held = |holder: &Holder| {
-            (holder.name.clone(), holdings.held.iter().filter(|held| held.process == holder.number).count())
+            (holder.name.clone(), parsed.held.iter().filter(|held| held.process == holder.number).count())
         };
         Ok(Audit {
             found: rows.lines().filter_map(found).collect(),
             kib: processes.lines().filter_map(kib).collect(),
-            capabilities: holdings.holders.iter().map(held).collect(),
+            capabilities: parsed.holders.iter().map(held).collect(),
+            holdings: holdings.to_owned(),
         })
     }
 
