@@ -5,9 +5,9 @@
 extern crate alloc;
 
 use alloc::{format, string::String, vec, vec::Vec};
-use libipc::Rights;
 use libipc::abi::{TraceKind, TraceRecord};
 use libipc::proto::svc::{ServiceState, SvcError};
+use libipc::{Rights, sys};
 use userland::files::reason;
 use userland::holdings::{Holder, Holding, Holdings, slot};
 use userland::table::{Align, Table};
@@ -192,9 +192,14 @@ fn capabilities(program: &mut Program, of: Option<&str>, given: &Given<'_>) -> R
     program.say(&if given.has('r') { holdings.raw(shown) } else { holdings.table(shown, given.has('u')) })
 }
 
+/// What whoever has started this has at most left to do, nanoseconds.
+const SETTLING: u64 = 20_000_000;
+
 /// Whether uses are noted, and everything that processes hold.
 fn holdings(program: &Program) -> Result<(bool, Holdings), Stop> {
     let supervisor = program.supervisor()?;
+    // While it starts a program, the shell holds more than at rest, and a program may run before the shell goes on.
+    sys::sleep_until(sys::clock() + SETTLING);
     let mut holdings = Holdings::default();
     let mut after = 0;
     loop {
