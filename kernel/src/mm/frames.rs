@@ -75,6 +75,12 @@ impl FrameKind {
     fn is_plain(kind: u8) -> bool {
         (FrameKind::Content as u8..=FrameKind::Words as u8).contains(&kind)
     }
+
+    /// Whether these are bytes that programs may have mapped.
+    #[inline]
+    fn is_content(kind: u8) -> bool {
+        (FrameKind::Content as u8..=FrameKind::Archive as u8).contains(&kind)
+    }
 }
 
 /// A free-frame bitmap as a tree: a bit of level n + 1 says that the 64 bits below it are not all zero.
@@ -271,17 +277,17 @@ impl Mm {
 
     /// The frame at a physical address, if it holds bytes that programs may have mapped. Devices may lie beyond the
     /// frames that have a number.
-    #[inline]
+    #[inline(always)]
     pub fn content(&self, physical: u64) -> Option<Frame> {
-        let frame = Frame(u32::try_from(physical >> 12).ok()?);
-        self.holds_bytes(frame).then_some(frame)
+        let number = physical >> 12;
+        let kind = self.kinds.get(number as usize).copied().unwrap_or(0);
+        FrameKind::is_content(kind).then_some(Frame(number as u32))
     }
 
     /// Whether the frame holds plain bytes that programs may have mapped.
     #[inline]
     pub fn holds_bytes(&self, frame: Frame) -> bool {
-        let kind = self.kind_byte(frame);
-        (FrameKind::Content as u8..=FrameKind::Archive as u8).contains(&kind)
+        FrameKind::is_content(self.kind_byte(frame))
     }
 
     #[inline(always)]
