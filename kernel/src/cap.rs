@@ -233,7 +233,7 @@ impl<M: Machine> Kernel<M> {
         if entry.generation != handle.generation() {
             return Err(SysError::BadHandle);
         }
-        let kind = Kind::from_raw(entry.kind.into()).ok_or(SysError::BadHandle)?;
+        let kind = Kind::find(entry.kind.into()).ok_or(SysError::BadHandle)?;
         let rights = Rights::from_bits_truncate(entry.rights);
         Ok(Cap { kind, rights, slot })
     }
@@ -416,7 +416,7 @@ impl<M: Machine> Kernel<M> {
         let Slot { prev, kind, object, .. } = self.slots[slot];
         match SlotRef::from_raw(prev & !PARENT) {
             None => {
-                let kind = Kind::from_raw((kind & !MAPPING).into()).expect("the slot is occupied");
+                let kind = Kind::find((kind & !MAPPING).into()).expect("the slot is occupied");
                 *self.roots(kind, object) = new;
             }
             Some(parent) if prev & PARENT != 0 => self.slots[parent].child = new,
@@ -470,7 +470,7 @@ impl<M: Machine> Kernel<M> {
             (table.own, table.granted) = (table.own + 1, table.granted - 1);
         }
         self.empty(process, Place::new(slot, index));
-        let kind = Kind::from_raw((kind & !MAPPING).into()).expect("the slot was occupied");
+        let kind = Kind::find((kind & !MAPPING).into()).expect("the slot was occupied");
         if kind == Kind::Irq {
             self.irq_capability_gone(Ref::from_raw(object).expect("invariant 1: the object is alive"), slot);
         }

@@ -7,40 +7,36 @@
 //! | 0xFE00 + n | the server was refused by the kernel with [`SysError`] n |
 //! | 0xFF00 + n | the message was refused before the server's code saw it: [`Refusal`] n |
 
-use abi::SysError;
+use abi::{SysError, numbered};
 
 /// First status that stands for a [`SysError`].
 pub const SYS_STATUS: u16 = 0xFE00;
 /// First status that stands for a [`Refusal`].
 pub const REFUSAL_STATUS: u16 = 0xFF00;
 
-/// Why a message never reached a server's code, or its answer never reached the client's.
-#[repr(u16)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The server does not speak this protocol.
-    UnknownProtocol = 1,
-    /// It speaks another version.
-    WrongVersion = 2,
-    /// It knows no such operation.
-    UnknownOperation = 3,
-    /// An argument does not decode, or capabilities, leases or payload do not match the operation.
-    Malformed = 4,
-    /// A text or structure is longer than a message carries.
-    TooLong = 5,
-    /// The server dropped the call without an answer.
-    Dropped = 6,
-    /// The answer does not decode.
-    BadAnswer = 7,
-    /// The capability by which it was sent does not allow the operation.
-    NotAllowed = 8,
+numbered! {
+    /// Why a message never reached a server's code, or its answer never reached the client's.
+    pub enum Refusal: u16 {
+        /// The server does not speak this protocol.
+        UnknownProtocol = 1, "server does not speak this protocol";
+        /// It speaks another version.
+        WrongVersion = 2, "server speaks another version of the protocol";
+        /// It knows no such operation.
+        UnknownOperation = 3, "server knows no such operation";
+        /// An argument does not decode, or capabilities, leases or payload do not match the operation.
+        Malformed = 4, "malformed message";
+        /// A text or structure is longer than a message carries.
+        TooLong = 5, "too long for a message";
+        /// The server dropped the call without an answer.
+        Dropped = 6, "server dropped the call";
+        /// The answer does not decode.
+        BadAnswer = 7, "malformed answer";
+        /// The capability by which it was sent does not allow the operation.
+        NotAllowed = 8, "operation not permitted";
+    }
 }
 
 impl Refusal {
-    const ALL: [Refusal; 8] = {
-        use Refusal::*;
-        [UnknownProtocol, WrongVersion, UnknownOperation, Malformed, TooLong, Dropped, BadAnswer, NotAllowed]
-    };
     /// As a status.
     pub const fn status(self) -> u16 {
         REFUSAL_STATUS + self as u16
@@ -48,19 +44,6 @@ impl Refusal {
     /// The refusal with this status; a number that nobody sends reads as `BadAnswer`.
     pub fn from_status(status: u16) -> Refusal {
         Self::ALL.into_iter().find(|r| r.status() == status).unwrap_or(Refusal::BadAnswer)
-    }
-    /// A sentence part for people.
-    pub const fn text(self) -> &'static str {
-        match self {
-            Refusal::UnknownProtocol => "server does not speak this protocol",
-            Refusal::WrongVersion => "server speaks another version of the protocol",
-            Refusal::UnknownOperation => "server knows no such operation",
-            Refusal::Malformed => "malformed message",
-            Refusal::TooLong => "too long for a message",
-            Refusal::Dropped => "server dropped the call",
-            Refusal::BadAnswer => "malformed answer",
-            Refusal::NotAllowed => "operation not permitted",
-        }
     }
 }
 

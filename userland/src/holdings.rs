@@ -44,7 +44,7 @@ pub fn slot(handle: u64) -> u32 {
 impl Holding {
     /// Kind of its object.
     pub fn kind(&self) -> Option<Kind> {
-        Kind::from_raw(self.kind)
+        Kind::find(self.kind)
     }
     /// Its rights.
     pub fn rights(&self) -> Rights {
@@ -191,7 +191,7 @@ impl Holdings {
                     &holder.name,
                     &format!("{}", slot(held.handle)),
                     if held.name.is_empty() { "-" } else { &held.name },
-                    held.kind().map_or("?", Kind::name),
+                    held.kind().map_or("?", Kind::text),
                     &self.object(held, &names),
                     &format!("{}", if unused { held.unused() } else { held.rights() }),
                     &if held.badge == 0 { "-".into() } else { format!("{:#x}", held.badge) },

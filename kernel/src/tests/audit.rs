@@ -256,7 +256,7 @@ fn check_capabilities(k: &mut K, l: &Living) -> usize {
     }
     let mut seen = BTreeSet::new();
     for (kind, object) in &l.named {
-        let head = *k.roots(Kind::from_raw((*kind).into()).unwrap(), *object);
+        let head = *k.roots(Kind::find((*kind).into()).unwrap(), *object);
         walk_siblings(k, head, 0, (*kind, *object), Rights::all().bits(), &mut seen);
     }
     assert_eq!(seen, occupied, "cap invariant 3: every occupied slot is in one list");

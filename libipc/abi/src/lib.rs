@@ -29,6 +29,7 @@ mod error;
 mod handle;
 pub mod layout;
 mod message;
+mod numbered;
 mod page;
 mod report;
 mod rights;

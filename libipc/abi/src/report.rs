@@ -1,6 +1,6 @@
 //! What the kernel reports about objects, in the payload of the caller's message page.
 
-use crate::Kind;
+use crate::{Kind, numbered};
 
 /// The general registers of a thread.
 #[repr(C)]
@@ -27,54 +27,36 @@ pub struct Registers {
     pub rsp: u64,
 }
 
-/// Why a thread was stopped.
-#[repr(u64)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FaultKind {
-    /// It was not.
-    #[default]
-    None = 0,
-    /// An address that is not mapped, or not for this access (#PF).
-    Page = 1,
-    /// A privileged instruction, a port without its capability, a bad segment (#GP).
-    Protection = 2,
-    /// An instruction that does not exist (#UD).
-    InvalidInstruction = 3,
-    /// Division by zero or overflow of a quotient (#DE).
-    Divide = 4,
-    /// A floating-point exception that the program unmasked (#MF, #XM).
-    FloatingPoint = 5,
-    /// A breakpoint or single step (#BP, #DB).
-    Debug = 6,
-    /// The account could not pay for a page of lazily committed memory.
-    NoMemory = 7,
-    /// A misaligned access with alignment checks on (#AC), or another exception (#OF, #BR, #NM, #SS, #NP).
-    Other = 8,
+numbered! {
+    /// Why a thread was stopped.
+    #[derive(Default)]
+    pub enum FaultKind: u64 {
+        /// It was not.
+        #[default]
+        None = 0, "no fault";
+        /// An address that is not mapped, or not for this access (#PF).
+        Page = 1, "page fault";
+        /// A privileged instruction, a port without its capability, a bad segment (#GP).
+        Protection = 2, "general protection fault";
+        /// An instruction that does not exist (#UD).
+        InvalidInstruction = 3, "invalid instruction";
+        /// Division by zero or overflow of a quotient (#DE).
+        Divide = 4, "divide error";
+        /// A floating-point exception that the program unmasked (#MF, #XM).
+        FloatingPoint = 5, "floating-point exception";
+        /// A breakpoint or single step (#BP, #DB).
+        Debug = 6, "breakpoint";
+        /// The account could not pay for a page of lazily committed memory.
+        NoMemory = 7, "out of memory";
+        /// A misaligned access with alignment checks on (#AC), or another exception (#OF, #BR, #NM, #SS, #NP).
+        Other = 8, "processor exception";
+    }
 }
 
 impl FaultKind {
     /// The kind with this number; an unknown one reads as `Other`.
     pub fn from_raw(raw: u64) -> FaultKind {
-        use FaultKind::*;
-        [None, Page, Protection, InvalidInstruction, Divide, FloatingPoint, Debug, NoMemory]
-            .into_iter()
-            .find(|k| *k as u64 == raw)
-            .unwrap_or(Other)
-    }
-
-    /// A sentence part for people.
-    pub const fn text(self) -> &'static str {
-        match self {
-            FaultKind::None => "no fault",
-            FaultKind::Page => "page fault",
-            FaultKind::Protection => "general protection fault",
-            FaultKind::InvalidInstruction => "invalid instruction",
-            FaultKind::Divide => "divide error",
-            FaultKind::FloatingPoint => "floating-point exception",
-            FaultKind::Debug => "breakpoint",
-            FaultKind::NoMemory => "out of memory",
-            FaultKind::Other => "processor exception",
-        }
+        Self::find(raw).unwrap_or(FaultKind::Other)
     }
 }
 
@@ -219,50 +201,34 @@ pub struct ThreadStatus {
     pub ran: u64,
 }
 
-/// What a thread waits for.
-#[repr(u64)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ThreadWait {
-    /// Nothing: it runs or could.
-    #[default]
-    Nothing = 0,
-    /// That its call is received.
-    Delivery = 1,
-    /// That its call is answered.
-    Answer = 2,
-    /// A message.
-    Message = 3,
-    /// Bits of an event.
-    Event = 4,
-    /// A point in time.
-    Clock = 5,
-    /// The end of a teardown that it asked for.
-    Teardown = 6,
-    /// Nothing any more.
-    Stopped = 7,
+numbered! {
+    /// What a thread waits for.
+    #[derive(Default)]
+    pub enum ThreadWait: u64 {
+        /// Nothing: it runs or could.
+        #[default]
+        Nothing = 0, "ready";
+        /// That its call is received.
+        Delivery = 1, "delivery";
+        /// That its call is answered.
+        Answer = 2, "answer";
+        /// A message.
+        Message = 3, "message";
+        /// Bits of an event.
+        Event = 4, "event";
+        /// A point in time.
+        Clock = 5, "clock";
+        /// The end of a teardown that it asked for.
+        Teardown = 6, "teardown";
+        /// Nothing any more.
+        Stopped = 7, "stopped";
+    }
 }
 
 impl ThreadWait {
     /// The wait with this number; an unknown one reads as `Stopped`.
     pub fn from_raw(raw: u64) -> ThreadWait {
-        use ThreadWait::*;
-        [Nothing, Delivery, Answer, Message, Event, Clock, Teardown]
-            .into_iter()
-            .find(|w| *w as u64 == raw)
-            .unwrap_or(Stopped)
-    }
-    /// In a word or two.
-    pub const fn text(self) -> &'static str {
-        match self {
-            ThreadWait::Nothing => "ready",
-            ThreadWait::Delivery => "delivery",
-            ThreadWait::Answer => "answer",
-            ThreadWait::Message => "message",
-            ThreadWait::Event => "event",
-            ThreadWait::Clock => "clock",
-            ThreadWait::Teardown => "teardown",
-            ThreadWait::Stopped => "stopped",
-        }
+        Self::find(raw).unwrap_or(ThreadWait::Stopped)
     }
 }
 

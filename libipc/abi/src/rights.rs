@@ -1,5 +1,7 @@
 //! What a capability is about, and what its holder may do.
 
+use crate::numbered;
+
 bitflags::bitflags! {
     /// What the holder of a capability may do with its object. A derived capability never has more than its parent.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,49 +55,32 @@ impl core::fmt::Display for Rights {
     }
 }
 
-/// The kinds of kernel object.
-#[repr(u8)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A quota of physical memory out of which objects are paid; accounts form a tree.
-    Account = 1,
-    /// An address space, a capability table, threads, and an account that pays; has an incarnation number.
-    Process = 2,
-    /// Registers, a priority and a message page; belongs to a process.
-    Thread = 3,
-    /// A set of frames.
-    Memory = 4,
-    /// A bounded message queue.
-    Queue = 5,
-    /// A word of signal bits.
-    Event = 6,
-    /// An interrupt line or MSI vector.
-    Irq = 7,
-    /// A range of x86 I/O ports.
-    IoPorts = 8,
-    /// The authority over the hardware of this machine, out of which interrupts, ports and physical memory are made.
-    Machine = 9,
+numbered! {
+    /// The kinds of kernel object.
+    #[derive(Hash)]
+    pub enum Kind: u8 {
+        /// A quota of physical memory out of which objects are paid; accounts form a tree.
+        Account = 1, "account";
+        /// An address space, a capability table, threads, and an account that pays; has an incarnation number.
+        Process = 2, "process";
+        /// Registers, a priority and a message page; belongs to a process.
+        Thread = 3, "thread";
+        /// A set of frames.
+        Memory = 4, "memory";
+        /// A bounded message queue.
+        Queue = 5, "queue";
+        /// A word of signal bits.
+        Event = 6, "event";
+        /// An interrupt line or MSI vector.
+        Irq = 7, "irq";
+        /// A range of x86 I/O ports.
+        IoPorts = 8, "ioports";
+        /// The authority over the hardware of this machine, out of which interrupts, ports and physical memory are made.
+        Machine = 9, "machine";
+    }
 }
 
 impl Kind {
-    /// Every kind, in the order of its number.
-    pub const ALL: [Kind; 9] = [
-        Kind::Account,
-        Kind::Process,
-        Kind::Thread,
-        Kind::Memory,
-        Kind::Queue,
-        Kind::Event,
-        Kind::Irq,
-        Kind::IoPorts,
-        Kind::Machine,
-    ];
-
-    /// The kind with this number.
-    pub fn from_raw(raw: u64) -> Option<Kind> {
-        Self::ALL.into_iter().find(|k| *k as u64 == raw)
-    }
-
     /// Every right that means something for this kind.
     pub const fn all_rights(self) -> Rights {
         match self {
@@ -109,21 +94,6 @@ impl Kind {
             Kind::Event => Rights::SIGNAL.union(Rights::WAIT),
             Kind::Irq | Kind::IoPorts => Rights::USE,
             Kind::Machine => Rights::CREATE.union(Rights::INSPECT),
-        }
-    }
-
-    /// The name in messages to people.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kind::Account => "account",
-            Kind::Process => "process",
-            Kind::Thread => "thread",
-            Kind::Memory => "memory",
-            Kind::Queue => "queue",
-            Kind::Event => "event",
-            Kind::Irq => "irq",
-            Kind::IoPorts => "ioports",
-            Kind::Machine => "machine",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What the kernel's ring of trace events holds (`MachineTrace`).
 
+use crate::numbered;
+
 /// One event.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,57 +19,29 @@ pub struct TraceRecord {
 
 const _: () = assert!(size_of::<TraceRecord>() == 32);
 
-/// What happened.
-#[repr(u64)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TraceKind {
-    /// The thread runs from now on.
-    Switch = 1,
-    /// No thread runs from now on.
-    Idle = 2,
-    /// The thread made call `first` to the queue with number `second`.
-    Call = 3,
-    /// The thread was given call `first`, which had been delivered `second` times before.
-    Deliver = 4,
-    /// The thread answered call `first`.
-    Reply = 5,
-    /// A wait of the thread, whose last call is `first`, ended with error `second`.
-    Fail = 6,
-    /// The interrupt with handler slot `first` came; the thread is 0.
-    Irq = 7,
-    /// The thread faulted at address `first`, at work on call `second` (0: on none).
-    Fault = 8,
-    /// The process ends, or ends this incarnation, with status `first`. The thread is 0.
-    Death = 9,
-    /// The process starts; the place of the thread has its incarnation, `first` and `second` its name, padded with zeroes.
-    Start = 10,
-}
-
-impl TraceKind {
-    const ALL: [TraceKind; 10] = {
-        use TraceKind::*;
-        [Switch, Idle, Call, Deliver, Reply, Fail, Irq, Fault, Death, Start]
-    };
-
-    /// The kind with this number.
-    pub fn from_raw(raw: u64) -> Option<TraceKind> {
-        TraceKind::ALL.into_iter().find(|kind| *kind as u64 == raw)
-    }
-
-    /// In a word.
-    pub const fn text(self) -> &'static str {
-        match self {
-            TraceKind::Switch => "switch",
-            TraceKind::Idle => "idle",
-            TraceKind::Call => "call",
-            TraceKind::Deliver => "deliver",
-            TraceKind::Reply => "reply",
-            TraceKind::Fail => "fail",
-            TraceKind::Irq => "irq",
-            TraceKind::Fault => "fault",
-            TraceKind::Death => "death",
-            TraceKind::Start => "start",
-        }
+numbered! {
+    /// What happened.
+    pub enum TraceKind: u64 {
+        /// The thread runs from now on.
+        Switch = 1, "switch";
+        /// No thread runs from now on.
+        Idle = 2, "idle";
+        /// The thread made call `first` to the queue with number `second`.
+        Call = 3, "call";
+        /// The thread was given call `first`, which had been delivered `second` times before.
+        Deliver = 4, "deliver";
+        /// The thread answered call `first`.
+        Reply = 5, "reply";
+        /// A wait of the thread, whose last call is `first`, ended with error `second`.
+        Fail = 6, "fail";
+        /// The interrupt with handler slot `first` came; the thread is 0.
+        Irq = 7, "irq";
+        /// The thread faulted at address `first`, at work on call `second` (0: on none).
+        Fault = 8, "fault";
+        /// The process ends, or ends this incarnation, with status `first`. The thread is 0.
+        Death = 9, "death";
+        /// The process starts; the place of the thread has its incarnation, `first` and `second` its name, padded with zeroes.
+        Start = 10, "start";
     }
 }
 
@@ -87,7 +61,7 @@ impl TraceRecord {
     }
     /// The kind; `None` for one that is not known.
     pub fn kind(&self) -> Option<TraceKind> {
-        TraceKind::from_raw(self.what & 0xff)
+        TraceKind::find(self.what & 0xff)
     }
     /// Number of the thread; of a `Start`, the incarnation.
     pub const fn thread(&self) -> u16 {

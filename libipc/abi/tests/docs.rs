@@ -26,7 +26,8 @@ fn items(source: &str, head: &str) -> Vec<Item> {
             doc.push_str(text);
         } else if let Some((name, value)) = line.trim_end_matches([',', ';']).split_once(" = ") {
             let name = name.trim_start_matches("const ").to_owned();
-            items.push(Item { name, value: value.to_owned(), doc: plain(&doc) });
+            let value = value.split(", \"").next().unwrap_or(value).to_owned();
+            items.push(Item { name, value, doc: plain(&doc) });
             doc.clear();
         } else if !line.starts_with("#[") {
             doc.clear();
@@ -82,15 +83,15 @@ fn tables() -> BTreeMap<&'static str, String> {
         ("registers", registers),
         ("calls", sections(&items(sysno, "system_calls! {"))),
         ("flags", table(three("bits"), &items(sysno, "pub struct CallFlags: u8 {"))),
-        ("errors", table(three("number"), &items(error, "pub enum SysError {"))),
-        ("defects", table(three("number"), &items(error, "pub enum ImageDefect {"))),
+        ("errors", table(three("number"), &items(error, "pub enum SysError: u64 {"))),
+        ("defects", table(three("number"), &items(error, "pub enum ImageDefect: u64 {"))),
         ("rights", table(three("bit"), &items(rights, "pub struct Rights: u16 {"))),
-        ("kinds", table(three("number"), &items(rights, "pub enum Kind {"))),
+        ("kinds", table(three("number"), &items(rights, "pub enum Kind: u8 {"))),
         ("tag", quoted_table(message, "pub struct Tag(u64);")),
         ("delivery", table(three("number"), &items(message, "pub enum Delivery {"))),
         ("lease", table(three("bit"), &items(page, "pub struct LeaseAccess: u32 {"))),
-        ("faults", table(three("number"), &items(report, "pub enum FaultKind {"))),
-        ("waits", table(three("number"), &items(report, "pub enum ThreadWait {"))),
+        ("faults", table(three("number"), &items(report, "pub enum FaultKind: u64 {"))),
+        ("waits", table(three("number"), &items(report, "pub enum ThreadWait: u64 {"))),
         ("states", table(three("number"), &items(report, "pub enum ProcessState {"))),
     ])
 }
@@ -135,13 +136,13 @@ fn names_and_numbers_are_those_that_are_compiled() {
     };
     let calls = numbers(items(include_str!("../src/sysno.rs"), "system_calls! {"));
     assert_eq!(calls, Sysno::ALL.iter().map(|call| (call.name().to_owned(), *call as u64)).collect::<Vec<_>>());
-    for (name, number) in numbers(items(include_str!("../src/error.rs"), "pub enum SysError {")) {
+    for (name, number) in numbers(items(include_str!("../src/error.rs"), "pub enum SysError: u64 {")) {
         assert_eq!(format!("{:?}", SysError::from_raw(number)), name);
     }
-    for (name, number) in numbers(items(include_str!("../src/error.rs"), "pub enum ImageDefect {")) {
-        assert_eq!(format!("{:?}", ImageDefect::from_raw(number).expect("a defect")), name);
+    for (name, number) in numbers(items(include_str!("../src/error.rs"), "pub enum ImageDefect: u64 {")) {
+        assert_eq!(format!("{:?}", ImageDefect::find(number).expect("a defect")), name);
     }
-    let kinds = numbers(items(include_str!("../src/rights.rs"), "pub enum Kind {"));
+    let kinds = numbers(items(include_str!("../src/rights.rs"), "pub enum Kind: u8 {"));
     assert_eq!(kinds, Kind::ALL.map(|kind| (format!("{kind:?}"), kind as u64)));
     let rights = items(include_str!("../src/rights.rs"), "pub struct Rights: u16 {");
     let bits = |item: &Item| item.value.strip_prefix("1 << ").expect("a bit").parse::<u32>().expect("a number");

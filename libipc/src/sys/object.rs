@@ -99,7 +99,7 @@ pub fn revoke(handle: Handle) -> Result<(), SysError> {
 /// Describes a capability.
 pub fn inspect(handle: Handle) -> Result<Inspection, SysError> {
     let w = run(Sysno::Inspect, handle.raw(), 0, [0; 4])?;
-    let kind = Kind::from_raw(w[0]).ok_or(SysError::WrongKind)?;
+    let kind = Kind::find(w[0]).ok_or(SysError::WrongKind)?;
     Ok(Inspection { kind, rights: Rights::from_bits_truncate(w[1] as u16), badge: w[2], size: w[3] })
 }
 
@@ -183,7 +183,7 @@ pub fn process_load(process: Handle, memory: Handle, offset: u64, length: u64) -
     let (rax, w) = trap::narrow(call, process.raw(), memory.raw(), 0, [offset, length, 0, 0]);
     match SysError::check(rax) {
         Ok(()) => Ok(Loaded { entry: w[0], places: Places::from_raw(w[1]) }),
-        Err(SysError::BadImage) => Err(LoadError::Image(abi::ImageDefect::from_raw(w[0]))),
+        Err(SysError::BadImage) => Err(LoadError::Image(abi::ImageDefect::find(w[0]))),
         Err(e) => Err(LoadError::Sys(e)),
     }
 }

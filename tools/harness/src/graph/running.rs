@@ -48,7 +48,7 @@ fn kind(holdings: &Holdings, process: u64) -> Kind {
 
 fn row(holdings: &Holdings, held: &Holding, noted: bool) -> Row {
     let names = holdings.names();
-    let kind = held.kind().map_or("?", libipc::Kind::name);
+    let kind = held.kind().map_or("?", libipc::Kind::text);
     let object = holdings.object(held, &names);
     let about = if object == "-" { kind.to_owned() } else { format!("{kind} {object}") };
     let mut detail = held.rights().to_string();

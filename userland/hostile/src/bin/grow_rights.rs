@@ -18,7 +18,7 @@ fn run(given: &Given) -> Verdict {
     let puppet = Puppet::start(given)?;
     for (kind, handle) in zoo.all() {
         let all = works("inspect", sys::inspect(handle))?.rights;
-        same(kind.name(), all, kind.all_rights())?;
+        same(kind.text(), all, kind.all_rights())?;
         for bit in all.iter() {
             let weak = works("derive", sys::duplicate(handle, all.difference(bit), 0))?;
             let left = all.difference(bit);
