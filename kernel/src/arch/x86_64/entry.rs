@@ -101,24 +101,7 @@ global_asm!(
     r#"
     .text
 
-    // Into the context at rsp: all but rsp, rcx and r11.
-    .macro save_registers
-    mov [rsp + {rbp_}], rbp
-    mov [rsp + {r15_}], r15
-    mov [rsp + {r14_}], r14
-    mov [rsp + {r13_}], r13
-    mov [rsp + {r12_}], r12
-    mov [rsp + {rbx_}], rbx
-    mov [rsp + {r10_}], r10
-    mov [rsp + {r9_}], r9
-    mov [rsp + {r8_}], r8
-    mov [rsp + {rdx_}], rdx
-    mov [rsp + {rsi_}], rsi
-    mov [rsp + {rdi_}], rdi
-    mov [rsp + {rax_}], rax
-    .endm
-
-    // Of these, those that every short call needs.
+    // Into the context at rsp: what every short call needs.
     .macro save_operands
     mov [rsp + {r15_}], r15
     mov [rsp + {r10_}], r10
@@ -130,14 +113,34 @@ global_asm!(
     mov [rsp + {rax_}], rax
     .endm
 
+    // Into the context at a register: words 4 to 7.
+    .macro save_late_words context
+    mov [\context + {r14_}], r14
+    mov [\context + {r13_}], r13
+    mov [\context + {r12_}], r12
+    mov [\context + {rbx_}], rbx
+    .endm
+
+    // Into the context at rsp: all but rsp, rcx and r11.
+    .macro save_registers
+    save_operands
+    save_late_words rsp
+    mov [rsp + {rbp_}], rbp
+    .endm
+
+    // From the context at a register: words 4 to 7.
+    .macro load_late_words context
+    mov r14, [\context + {r14_}]
+    mov r13, [\context + {r13_}]
+    mov r12, [\context + {r12_}]
+    mov rbx, [\context + {rbx_}]
+    .endm
+
     // From the context at rdi: all but rsp, rdi, rcx and r11.
     .macro load_registers
     mov rbp, [rdi + {rbp_}]
     mov r15, [rdi + {r15_}]
-    mov r14, [rdi + {r14_}]
-    mov r13, [rdi + {r13_}]
-    mov r12, [rdi + {r12_}]
-    mov rbx, [rdi + {rbx_}]
+    load_late_words rdi
     mov r10, [rdi + {r10_}]
     mov r9, [rdi + {r9_}]
     mov r8, [rdi + {r8_}]
@@ -223,10 +226,7 @@ global_asm!(
     mov rdi, [rcx + {badge}]
     mov rsi, [rcx + {rsi_}]
     mov r15, [rcx + {call_id}]
-    mov rbx, [rcx + {rbx_}]
-    mov r12, [rcx + {r12_}]
-    mov r13, [rcx + {r13_}]
-    mov r14, [rcx + {r14_}]
+    load_late_words rcx
     leave_with_message
     .endm
 
@@ -290,19 +290,13 @@ short_entry:
 1:  mov rcx, gs:[{scratch}]
     mov [rdi + {rsp_}], rcx
     mov [rdi + {rbp_}], rbp
-    mov [rdi + {r14_}], r14
-    mov [rdi + {r13_}], r13
-    mov [rdi + {r12_}], r12
-    mov [rdi + {rbx_}], rbx
+    save_late_words rdi
     call {on_long}
 
-    // Words 4 to 7 are a part of the message.
+    // These words are a part of the message.
 short_post:
     mov rcx, gs:[{context}]
-    mov [rcx + {r14_}], r14
-    mov [rcx + {r13_}], r13
-    mov [rcx + {r12_}], r12
-    mov [rcx + {rbx_}], rbx
+    save_late_words rcx
     jmp {on_post}
 
     // The same, and the message id, where one has come.
@@ -314,10 +308,7 @@ short_recv:
     jz 1f
     mov rcx, gs:[{context}]
     mov r15, [rcx + {r15_}]
-    mov r14, [rcx + {r14_}]
-    mov r13, [rcx + {r13_}]
-    mov r12, [rcx + {r12_}]
-    mov rbx, [rcx + {rbx_}]
+    load_late_words rcx
 1:  ret
 
     .section .rodata
