@@ -12,7 +12,7 @@ use crate::kernel::Kernel;
 use crate::lease::{MAX_COPY, UserRange};
 use crate::machine::{Context, Entered, Machine, PortRange, Resume};
 use crate::memory::{Backing, MAX_PAGES, Memory};
-use crate::mm::{Frame, FrameKind, Object, Protection, Ref, Space};
+use crate::mm::{Frame, FrameKind, Object, Protection, Ref, Run, Space};
 use crate::ports::IoPorts;
 use crate::process::Process;
 use crate::region::PageRange;
@@ -26,6 +26,9 @@ use abi::{
 
 /// Steps of a long operation within one kernel entry, each of some hundred instructions at most.
 pub(crate) const BUDGET: u32 = 64;
+/// Groups of 64 frames that one kernel entry looks at for some in a row, 50 instructions each.
+/// The memory of tests is small.
+const GROUPS: usize = if cfg!(test) { 4 } else { 256 };
 /// The flags that a new thread starts with: interrupts on, bit 1 always set (Intel SDM vol. 1, section 3.4.3).
 const INITIAL_FLAGS: u64 = 0x202;
 
@@ -741,12 +744,17 @@ impl<M: Machine> Kernel<M> {
         }
         let mut memory = Memory::anonymous(pages, account);
         if contiguous == 1 {
-            self.accounts[account].charge(Purpose::Contents, pages)?;
-            let Some(first) = self.mm.take_run(pages as usize) else {
-                self.accounts[account].refund(Purpose::Contents, pages);
-                return Err(SysError::NoMemory.into());
+            let from = core::mem::take(&mut self.threads[me].searched) as usize;
+            let first = match self.mm.find_run(pages as usize, from, GROUPS) {
+                Run::At(first) => first,
+                Run::Unfinished(next) => {
+                    self.threads[me].searched = next as u32;
+                    return Ok(Next::Restart);
+                }
+                Run::Nowhere => return Err(SysError::NoMemory.into()),
             };
-            memory.backing = Backing::Contiguous(first);
+            self.accounts[account].charge(Purpose::Contents, pages)?;
+            memory.backing = Backing::Contiguous(self.mm.take_run_at(first, pages as usize));
         }
         let backing = memory.backing;
         let memory = self.create(account, memory).inspect_err(|_| {

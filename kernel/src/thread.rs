@@ -121,6 +121,8 @@ pub struct Thread {
     pub timer_due: u64,
     /// Its number in its process.
     pub index: u16,
+    /// Of a search for memory that goes on when it makes its system call again: where from.
+    pub searched: u32,
     /// It asked for a teardown and makes its system call again when that is done.
     pub teardown: bool,
     /// The account that pays.
@@ -169,6 +171,7 @@ impl Object for Thread {
             timer_due: 0,
             since: 0,
             ran: 0,
+            searched: 0,
             teardown: false,
         }
     }

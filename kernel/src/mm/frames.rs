@@ -69,6 +69,17 @@ pub enum FrameKind {
     Region = 25,
 }
 
+/// What came of looking for free frames in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// The first of them.
+    At(usize),
+    /// The group of 64 to go on from.
+    Unfinished(usize),
+    /// There are none.
+    Nowhere,
+}
+
 impl FrameKind {
     /// Whether frames of this kind hold plain bytes, whatever their value.
     #[inline]
@@ -218,34 +229,47 @@ impl Mm {
         Some(frame)
     }
 
-    /// Takes `count` frames in a row, zeroed, as contents. `None` if no run is long enough.
+    /// Takes `count` frames in a row, zeroed, as contents, and looks for them as long as it takes. `None` if no run is long
+    /// enough.
     pub fn take_run(&mut self, count: usize) -> Option<Frame> {
-        let first = self.find_run(count)?;
+        match self.find_run(count, 0, usize::MAX) {
+            Run::At(first) => Some(self.take_run_at(first, count)),
+            Run::Unfinished(_) | Run::Nowhere => None,
+        }
+    }
+
+    /// Takes the `count` free frames that `find_run` has found, zeroed, as contents.
+    pub fn take_run_at(&mut self, first: usize, count: usize) -> Frame {
         for taken in first..first + count {
             self.take_free(taken, FrameKind::Content);
             self.zero(Frame(taken as u32));
         }
-        Some(Frame(first as u32))
+        Frame(first as u32)
     }
 
-    /// Where the first `count` free frames in a row are. Looks at 64 frames at once.
-    fn find_run(&self, count: usize) -> Option<usize> {
-        let mut run = 0;
-        for (n, word) in self.free[0].iter().copied().enumerate() {
+    /// Where the first `count` free frames in a row are, from group `from` of 64 on. Looks at up to `groups` of them, some 50
+    /// instructions each; two more than `count` frames fill get on in any case.
+    pub fn find_run(&self, count: usize, from: usize, groups: usize) -> Run {
+        let mut run = 0_usize;
+        for (looked, (n, word)) in self.free[0].iter().copied().enumerate().skip(from).enumerate() {
+            if looked >= groups {
+                // What ends before this group may be the beginning of a run.
+                return Run::Unfinished(n - run.div_ceil(64));
+            }
             let low = word.trailing_ones() as usize;
             if run + low >= count {
-                return Some(n * 64 - run);
+                return Run::At(n * 64 - run);
             }
             if low == 64 {
                 run += 64;
                 continue;
             }
             if let Some(bit) = ones_in_a_row(word, count) {
-                return Some(n * 64 + bit);
+                return Run::At(n * 64 + bit);
             }
             run = word.leading_ones() as usize;
         }
-        None
+        Run::Nowhere
     }
 
     /// Gives a frame back to the free pool.
@@ -498,8 +522,13 @@ mod tests {
             }
             let is_free = |n: usize| mm.is(Frame(n as u32), FrameKind::Free);
             let count = 1 + (random() % if round % 2 == 0 { 10 } else { 150 }) as usize;
-            let expected = (0..300 - count).find(|first| (*first..first + count).all(is_free));
-            assert_eq!(mm.find_run(count), expected, "{count} in a row");
+            let expected = (0..=mm.frames() as usize - count).find(|first| (*first..first + count).all(is_free));
+            let groups = 4 + (random() % 3) as usize;
+            let mut found = mm.find_run(count, 0, groups);
+            while let Run::Unfinished(next) = found {
+                found = mm.find_run(count, next, groups);
+            }
+            assert_eq!(found, expected.map_or(Run::Nowhere, Run::At), "{count} in a row, {groups} groups at a time");
         }
     }
 

@@ -21,7 +21,7 @@ mod walks;
 mod window;
 
 pub use direct::{DIRECT_MAP, DirectMap};
-pub use frames::{Frame, FrameKind, Mm};
+pub use frames::{Frame, FrameKind, Mm, Run};
 pub use numbers::Numbers;
 pub use pool::{Object, Pool, Ref, SlabList};
 pub use ring::Ring;

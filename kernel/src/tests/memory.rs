@@ -79,6 +79,31 @@ fn no_pages_too_many_pages_and_unknown_ways_are_refused() {
 }
 
 #[test]
+fn a_search_for_frames_in_a_row_goes_in_steps_and_goes_on_where_it_was() {
+    let mut w = World::new();
+    let (kept, closed) = (w.memory(300), w.memory(300));
+    for page in 0..300 {
+        w.make(w.init, address(kept, page)).unwrap();
+        w.make(w.init, address(closed, page)).unwrap();
+    }
+    // Every second frame of ten groups is free.
+    w.make(w.init, sys(Sysno::Close).on(closed)).unwrap();
+    w.switch_to(w.init.thread);
+    let registers = &mut w.k.threads[w.init.thread].context.registers;
+    (registers.rax, registers.rdi) = (Sysno::MemoryCreate as u64, layout::INIT_ACCOUNT.raw());
+    (registers.rdx, registers.r8, registers.rip) = (100, 1, SITE + 2);
+    let resume = w.k.syscall();
+    let thread = &w.k.threads[w.init.thread];
+    assert!(thread.searched > 0 && thread.context.registers.rip == SITE, "one step is not enough");
+    w.settle(resume);
+    let thread = &w.k.threads[w.init.thread];
+    assert_eq!((thread.searched, thread.context.registers.rax), (0, 0));
+    let memory = Handle::from_raw(thread.context.registers.rdx);
+    assert_eq!(w.make(w.init, address(memory, 0)).unwrap()[1], 100);
+    w.audit();
+}
+
+#[test]
 fn a_contiguous_object_is_a_run_of_zeroes_and_says_how_long() {
     let mut w = World::new();
     let before = w.audit();
