@@ -58,7 +58,7 @@ fn crc32c_sse42(state: u32, data: &[u8]) -> u32 {
 }
 
 /// Bytes that one turn of [`memory_sum`] takes in.
-const TURN: usize = 512;
+const TURN: usize = 1024;
 /// Sums that run beside each other, as a round takes several cycles.
 const LANES: usize = 8;
 
@@ -82,23 +82,31 @@ pub fn memory_sum(data: &[u8]) -> Option<u64> {
 /// `ALIGNED` promises that `data` begins at a multiple of 16.
 #[target_feature(enable = "aes")]
 unsafe fn memory_sum_aes<const ALIGNED: bool>(data: &[u8]) -> u64 {
-    let mut lanes: [__m128i; LANES] = core::array::from_fn(|lane| _mm_set_epi64x(lane as i64, data.len() as i64));
+    let mut lanes: [__m128i; LANES] = core::array::from_fn(|lane| _mm_set_epi64x(lane as i64, !0));
     let (turns, rest) = data.as_chunks::<TURN>();
     for turn in turns {
         // SAFETY: a turn begins at a multiple of `TURN` from the beginning of `data`.
         unsafe { rounds::<ALIGNED>(&mut lanes, turn) };
     }
     if !rest.is_empty() {
-        let mut last = [0; TURN];
-        last[..rest.len()].copy_from_slice(rest);
-        // SAFETY: nothing is promised.
-        unsafe { rounds::<false>(&mut lanes, &last) };
+        lanes = rounds_of_rest(lanes, rest);
     }
     // Two more rounds let every bit of the last words reach all of the sum.
     let [first, others @ ..] = lanes;
     let all = others.into_iter().fold(first, |all, lane| _mm_aesenc_si128(all, lane));
-    let all = _mm_aesenc_si128(_mm_aesenc_si128(all, first), first);
+    let all = _mm_aesenc_si128(_mm_aesenc_si128(all, _mm_set_epi64x(0, data.len() as i64)), first);
     _mm_cvtsi128_si64(_mm_xor_si128(all, _mm_unpackhi_epi64(all, all))) as u64
+}
+
+/// Takes in what is less than a turn, and zeros. Apart, so that who has none of it needs no room for it.
+#[target_feature(enable = "aes")]
+#[cold]
+fn rounds_of_rest(mut lanes: [__m128i; LANES], rest: &[u8]) -> [__m128i; LANES] {
+    let mut last = [0; TURN];
+    last[..rest.len()].copy_from_slice(rest);
+    // SAFETY: nothing is promised.
+    unsafe { rounds::<false>(&mut lanes, &last) };
+    lanes
 }
 
 /// Takes in one turn. A round is a bijection of the lane, and of the word: a single changed word always changes the lane.
@@ -108,11 +116,13 @@ unsafe fn memory_sum_aes<const ALIGNED: bool>(data: &[u8]) -> u64 {
 #[target_feature(enable = "aes")]
 #[inline]
 unsafe fn rounds<const ALIGNED: bool>(lanes: &mut [__m128i; LANES], turn: &[u8; TURN]) {
-    for (at, word) in turn.as_chunks::<16>().0.iter().enumerate() {
-        let word = core::ptr::from_ref(word).cast::<__m128i>();
-        // SAFETY: 16 bytes of `turn`, at a multiple of 16 from its beginning.
-        let word = unsafe { if ALIGNED { _mm_load_si128(word) } else { _mm_loadu_si128(word) } };
-        lanes[at % LANES] = _mm_aesenc_si128(lanes[at % LANES], word);
+    for row in turn.as_chunks::<{ 16 * LANES }>().0 {
+        for (lane, word) in lanes.iter_mut().zip(row.as_chunks::<16>().0) {
+            let word = core::ptr::from_ref(word).cast::<__m128i>();
+            // SAFETY: 16 bytes of `turn`, at a multiple of 16 from its beginning.
+            let word = unsafe { if ALIGNED { _mm_load_si128(word) } else { _mm_loadu_si128(word) } };
+            *lane = _mm_aesenc_si128(*lane, word);
+        }
     }
 }
 

@@ -74,6 +74,7 @@ const MAX_RUN: usize = 32;
 struct Staged {
     block: u64,
     new: u32,
+    /// The version before, if it has an entry.
     old: u32,
 }
 
@@ -98,6 +99,8 @@ pub struct Cache<'m, D> {
     changes: Vec<Change>,
     blocks: u64,
     max_stage: usize,
+    /// Blocks that may be on their way to the journal when an operation of full size begins.
+    max_journalled: usize,
     /// Slots that are dirty or logged, in no order.
     tabled: Vec<u32>,
     /// Slots that are dirty and not fresh.
@@ -133,6 +136,7 @@ impl<'m, D: Disk> Cache<'m, D> {
             changes: Vec::new(),
             blocks: identity.blocks,
             max_stage: count / 3,
+            max_journalled: 0,
             tabled: Vec::new(),
             journalled: 0,
             reclaimable: count,
@@ -191,6 +195,11 @@ impl<'m, D: Disk> Cache<'m, D> {
     fn release(&mut self, slot: u32) {
         self.set_state(slot, State::Free, false);
         self.slots[slot as usize] = FREE;
+        self.keep_spare(slot);
+    }
+
+    #[inline]
+    fn keep_spare(&mut self, slot: u32) {
         if self.spare.len() < SPARES {
             self.spare.push(slot);
         }
@@ -199,9 +208,11 @@ impl<'m, D: Disk> Cache<'m, D> {
     /// Limits the size of an operation so that two of them fit into the journal's largest transaction.
     pub(crate) fn limit_stage(&mut self) {
         self.max_stage = (self.slots.len() / 3).min(self.journal.capacity() / 2).min(1024);
+        self.max_journalled = self.journal.capacity() - self.max_stage;
     }
 
     /// The most blocks that one operation may change.
+    #[inline]
     pub fn max_stage(&self) -> usize {
         self.max_stage
     }
@@ -371,17 +382,14 @@ impl<'m, D: Disk> Cache<'m, D> {
     /// As `read`; [`Error::CacheFull`] also if the operation becomes too large.
     pub fn edit(&mut self, block: u64) -> Result<&mut [u8]> {
         let old = self.slot_of(block)?;
-        let new = self.stage_over(block, old, true)?;
+        let new = self.stage_over(block, (self.index.find(block).0, old), true)?;
         Ok(self.region.data_mut(new))
     }
 
     /// As `edit`, for a caller that overwrites all of it: what it holds is undefined.
+    #[inline]
     pub fn edit_whole(&mut self, block: u64) -> Result<&mut [u8]> {
-        if block >= self.blocks {
-            return Err(Error::Corrupt);
-        }
-        let old = self.index.get(block).unwrap_or(NONE);
-        let new = self.stage_over(block, old, false)?;
+        let new = self.stage_whole(block)?;
         Ok(self.region.data_mut(new))
     }
 
@@ -400,16 +408,23 @@ impl<'m, D: Disk> Cache<'m, D> {
     }
 
     fn stage_new(&mut self, block: u64) -> Result<u32> {
-        if block >= self.blocks {
-            return Err(Error::Corrupt);
-        }
-        let old = self.index.get(block).unwrap_or(NONE);
-        let slot = self.stage_over(block, old, false)?;
+        let slot = self.stage_whole(block)?;
         self.slots[slot as usize].fresh = true;
         Ok(slot)
     }
 
-    fn stage_over(&mut self, block: u64, old: u32, copy: bool) -> Result<u32> {
+    #[inline]
+    fn stage_whole(&mut self, block: u64) -> Result<u32> {
+        if block >= self.blocks {
+            return Err(Error::Corrupt);
+        }
+        let (at, old) = self.index.find(block);
+        self.stage_over(block, (at, old.unwrap_or(NONE)), false)
+    }
+
+    /// A staged version of `block`, which was found at a place of the index and in slot `old`, if that is one.
+    #[inline]
+    fn stage_over(&mut self, block: u64, (at, old): (usize, u32), copy: bool) -> Result<u32> {
         if old != NONE && self.slots[old as usize].state == State::Staged {
             return Ok(old);
         }
@@ -433,9 +448,9 @@ impl<'m, D: Disk> Cache<'m, D> {
                 self.slots[old as usize].shadowed = true;
             }
         }
-        self.slots[new as usize] = Slot { block, state: State::Free, used: true, verified: true, ..FREE };
-        self.set_state(new, State::Staged, fresh);
-        self.index.set(block, new);
+        self.slots[new as usize] = Slot { block, state: State::Staged, fresh, used: true, verified: true, ..FREE };
+        self.reclaimable -= 1;
+        self.index.set_at(at, block, new);
         self.stage.push(Staged { block, new, old: kept });
         Ok(new)
     }
@@ -517,25 +532,30 @@ impl<'m, D: Disk> Cache<'m, D> {
             return;
         }
         let mut root = self.region.root();
+        self.changes.clear();
+        for &Staged { block, new, old } in &self.stage {
+            let fresh = if self.slots[new as usize].fresh { FRESH } else { 0 };
+            self.changes.push(self.region.entered(new, old, block | DIRTY | fresh));
+        }
+        let dropped = if self.stage_freed.is_empty() { Vec::new() } else { self.drop_freed(&mut root) };
+        let record = message.filter(|_| self.recording).map(|(id, answer)| Record { id, answer });
+        self.region.flip(root, &self.changes, record);
+        self.settle(&dropped);
+    }
+
+    /// The freed ranges become part of what is committed. Returns the slots that lose their blocks by it.
+    fn drop_freed(&mut self, root: &mut Root) -> Vec<u32> {
         for &(start, len) in &self.stage_freed {
             self.region.put_freed(root.freed, start, len);
             root.freed += 1;
         }
-        let mut changes = core::mem::take(&mut self.changes);
-        changes.clear();
-        changes.extend(self.stage.iter().map(|staged| self.change_for(staged)));
-        let dropped = if self.stage_freed.is_empty() { Vec::new() } else { self.slots_in_freed() };
-        changes.extend(dropped.iter().filter(|&&slot| self.has_entry(slot)).map(|&old| Change::empties(old)));
-        let record = message.filter(|_| self.recording).map(|(id, answer)| Record { id, answer });
-        self.region.flip(root, &changes, record);
-        self.changes = changes;
-        self.settle(&dropped);
-    }
-
-    fn change_for(&self, staged: &Staged) -> Change {
-        let fresh = if self.slots[staged.new as usize].fresh { FRESH } else { 0 };
-        let old = if staged.old != NONE && self.has_entry(staged.old) { staged.old } else { NONE };
-        self.region.entered(staged.new, old, staged.block | DIRTY | fresh)
+        let dropped = self.slots_in_freed();
+        for &slot in &dropped {
+            if self.has_entry(slot) {
+                self.changes.push(Change::empties(slot));
+            }
+        }
+        dropped
     }
 
     fn has_entry(&self, slot: u32) -> bool {
@@ -549,13 +569,31 @@ impl<'m, D: Disk> Cache<'m, D> {
             self.release(slot);
         }
         while let Some(Staged { new, old, .. }) = self.stage.pop() {
-            if old != NONE {
-                self.release(old);
+            if old == NONE {
+                let fresh = self.slots[new as usize].fresh;
+                self.set_state(new, State::Dirty, fresh);
+            } else {
+                self.succeed(new, old);
             }
-            let fresh = self.slots[new as usize].fresh;
-            self.set_state(new, State::Dirty, fresh);
         }
         self.stage_freed.clear();
+    }
+
+    /// The staged slot `new` becomes dirty in place of `old`, which was dirty or logged and is free now.
+    #[inline]
+    fn succeed(&mut self, new: u32, old: u32) {
+        let before = core::mem::replace(&mut self.slots[old as usize], FREE);
+        self.keep_spare(old);
+        self.tabled[before.place as usize] = new;
+        let slot = &mut self.slots[new as usize];
+        (slot.state, slot.place) = (State::Dirty, before.place);
+        // What is staged is pinned, and no more of the same kind are there than before.
+        self.reclaimable += 1;
+        if (before.state, before.fresh) != (State::Dirty, slot.fresh) {
+            let (was, is) = (before.counted(), slot.counted());
+            self.journalled = self.journalled + usize::from(is.journalled) - usize::from(was.journalled);
+            self.reclaimable = self.reclaimable + usize::from(was.pinned) - usize::from(is.pinned);
+        }
     }
 
     fn slots_in_freed(&self) -> Vec<u32> {
@@ -576,10 +614,11 @@ impl<'m, D: Disk> Cache<'m, D> {
     }
 
     /// Whether an operation of full size can begin; if not, `sync` makes it possible.
+    #[inline]
     pub fn has_room(&self) -> bool {
         let root = self.region.root();
         root.phase == Phase::Idle
-            && self.journalled + self.max_stage <= self.journal.capacity()
+            && self.journalled <= self.max_journalled
             && self.reclaimable >= self.max_stage + 4
             && self.region.freed_capacity() - root.freed as usize >= 32
     }

@@ -6,26 +6,27 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::crc::mix;
-
 const EMPTY: u32 = u32::MAX;
 
 /// The table.
 pub struct Index {
     places: Vec<(u64, u32)>,
     mask: usize,
+    /// Bits of a hash below those that are the place.
+    shift: u32,
 }
 
 impl Index {
     /// A table for `slots` slots.
     pub fn new(slots: usize) -> Self {
         let size = (slots * 2).next_power_of_two();
-        Self { places: vec![(0, EMPTY); size], mask: size - 1 }
+        Self { places: vec![(0, EMPTY); size], mask: size - 1, shift: u64::BITS - size.ilog2() }
     }
 
+    /// Neighbours come to lie far from each other, and evenly: the factor is the golden ratio.
     #[inline]
     fn home(&self, block: u64) -> usize {
-        mix(block) as usize & self.mask
+        (block.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift) as usize
     }
 
     /// The place of `block`, or the empty place where it would go.
@@ -41,14 +42,30 @@ impl Index {
     /// The slot of `block`.
     #[inline]
     pub fn get(&self, block: u64) -> Option<u32> {
-        let slot = self.places[self.place(block)].1;
-        (slot != EMPTY).then_some(slot)
+        self.find(block).1
+    }
+
+    /// Its slot, and the place where that was found, for [`Index::set_at`].
+    #[inline]
+    pub fn find(&self, block: u64) -> (usize, Option<u32>) {
+        let at = self.place(block);
+        let slot = self.places[at].1;
+        (at, (slot != EMPTY).then_some(slot))
     }
 
     /// Puts `block` at `slot`, in place of any other.
     pub fn set(&mut self, block: u64, slot: u32) {
         let at = self.place(block);
         self.places[at] = (block, slot);
+    }
+
+    /// As `set`. Where the block still is in the place where it was found, it is not looked for again.
+    #[inline]
+    pub fn set_at(&mut self, at: usize, block: u64, slot: u32) {
+        match &mut self.places[at] {
+            (there, old) if *there == block && *old != EMPTY => *old = slot,
+            _ => self.set(block, slot),
+        }
     }
 
     /// Takes `block` out.
@@ -78,16 +95,23 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crc::mix;
     use alloc::collections::BTreeMap;
 
     #[test]
     fn the_index_agrees_with_a_map_under_random_use() {
-        let (mut index, mut model, mut seed) = (Index::new(64), BTreeMap::new(), 1u64);
+        let (mut index, mut model, mut seed, mut last) = (Index::new(64), BTreeMap::new(), 1u64, 0);
         for step in 0..20_000u32 {
             seed = mix(seed.wrapping_add(u64::from(step)));
             let block = seed % 97;
+            let found = core::mem::replace(&mut last, index.find((seed >> 8) % 97).0);
             if seed >> 40 & 1 == 0 && model.len() < 64 {
-                index.set(block, step & 63);
+                // What was found is good for `set_at` even if the table has changed since.
+                match seed >> 41 & 3 {
+                    0 => index.set(block, step & 63),
+                    1 => index.set_at(index.find(block).0, block, step & 63),
+                    _ => index.set_at(found, block, step & 63),
+                }
                 model.insert(block, step & 63);
             } else {
                 index.remove(block);

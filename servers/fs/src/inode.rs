@@ -86,12 +86,24 @@ impl Inode {
         write_time(b, 0xC, 0x84, now);
     }
 
+    #[inline]
     pub fn kind(&self) -> Kind {
         match self.mode & 0xF000 {
             0x8000 => Kind::File,
             0x4000 => Kind::Directory,
             0xA000 => Kind::Symlink,
             _ => Kind::Other,
+        }
+    }
+
+    /// This, if it is a regular file that can be worked with.
+    #[inline]
+    fn as_file(&self) -> Result<&Self> {
+        match self.kind() {
+            Kind::File if self.flags & FLAG_EXTENTS != 0 => Ok(self),
+            Kind::File => Err(Error::Unsupported),
+            Kind::Directory => Err(Error::IsADirectory),
+            _ => Err(Error::Invalid),
         }
     }
 
@@ -180,6 +192,12 @@ impl Nodes {
     pub fn existing(&mut self, number: u32) -> Option<&Inode> {
         let inode = &self.get(number)?.inode;
         (inode.links > 0 && inode.flags & FLAGS_UNKNOWN == 0).then_some(inode)
+    }
+
+    /// The extent used last of inode `number`, where that is the one with block `logical`.
+    #[inline]
+    pub fn extent(&mut self, number: u32, logical: u32) -> Option<Extent> {
+        self.get(number).map(|node| node.extent).filter(|extent| extent.contains(logical))
     }
 
     /// Whether `inode` is just as it is here: staged already, or never changed.
@@ -275,15 +293,15 @@ impl<D: Disk> Fs<'_, D> {
     }
 
     pub(crate) fn open_file(&mut self, file: FileId) -> Result<Inode> {
-        let inode = match self.opened(file) {
-            Some(inode) => inode.clone(),
-            None => self.open_any(file)?,
-        };
-        match inode.kind() {
-            Kind::File if inode.flags & FLAG_EXTENTS != 0 => Ok(inode),
-            Kind::File => Err(Error::Unsupported),
-            Kind::Directory => Err(Error::IsADirectory),
-            _ => Err(Error::Invalid),
+        self.look(file, Inode::clone)
+    }
+
+    /// What `see` sees in the inode of the file that `file` names, which is copied only where it is not in the heap.
+    #[inline]
+    pub(crate) fn look<T>(&mut self, file: FileId, see: impl FnOnce(&Inode) -> T) -> Result<T> {
+        match self.opened(file) {
+            Some(inode) => inode.as_file().map(see),
+            None => self.open_any(file)?.as_file().map(see),
         }
     }
 

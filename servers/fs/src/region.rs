@@ -70,6 +70,7 @@ pub struct Identity {
 }
 
 /// How far the transfer of the dirty blocks to the on-disk journal has come.
+#[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
     /// Nothing is under way; no block is in the journal only.
@@ -349,7 +350,7 @@ impl<'m> Region<'m> {
 
     /// Makes `next` the root, with `changes` and `record`, in one step. Sequence, digest and the number of records are
     /// filled in here.
-    #[inline]
+    #[inline(always)]
     pub fn flip(&mut self, mut next: Root, changes: &[Change], record: Option<Record>) {
         next.sequence = self.root.sequence + 1;
         next.digest = self.digest_after(changes);

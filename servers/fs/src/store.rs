@@ -10,6 +10,7 @@
 //! 5. After an error the heap holds nothing that the cache does not: it was dropped, to be read again.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::cache::Cache;
 use crate::dir::check_name;
@@ -412,22 +413,27 @@ impl<'m, D: Disk> Fs<'m, D> {
         message: impl Fn(&T) -> Option<(u64, Packed)>,
     ) -> Result<T> {
         self.make_room()?;
-        let mut result = self.attempt(operation);
-        let retry = match result {
-            Err(Error::CacheFull) => true,
-            Err(Error::NoSpace) => self.cache.has_quarantine(),
-            _ => false,
-        };
-        if retry {
+        let mut again = false;
+        loop {
+            let short = match self.attempt(operation) {
+                Ok(value) => {
+                    self.cache.commit(message(&value));
+                    return Ok(value);
+                }
+                Err(error) if again => return Err(error),
+                Err(Error::NoSpace) if !self.cache.has_quarantine() => return Err(Error::NoSpace),
+                Err(error) => error,
+            };
+            if !matches!(short, Error::CacheFull | Error::NoSpace) {
+                return Err(short);
+            }
             self.sync_all()?;
             self.cache.checkpoint()?;
-            result = self.attempt(operation);
+            again = true;
         }
-        let value = result?;
-        self.cache.commit(message(&value));
-        Ok(value)
     }
 
+    #[inline]
     fn attempt<T>(&mut self, operation: &mut impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
         let counts = self.counts;
         let result = operation(self);
@@ -441,7 +447,13 @@ impl<'m, D: Disk> Fs<'m, D> {
         result
     }
 
+    #[inline]
     fn make_room(&mut self) -> Result<()> {
+        if !self.at_rest && self.cache.has_room() { Ok(()) } else { self.find_room() }
+    }
+
+    #[cold]
+    fn find_room(&mut self) -> Result<()> {
         if self.at_rest {
             self.mark_clean(false)?;
         }
@@ -738,37 +750,82 @@ impl<'m, D: Disk> Fs<'m, D> {
         Err(Error::Corrupt)
     }
 
-    fn do_write(&mut self, inode: &mut Inode, offset: u64, len: usize, source: &mut Source<'_>) -> Result<()> {
-        let (mut done, mut changed) = (0, false);
+    /// The inode is copied only where the file changes beside the contents of its blocks.
+    #[inline]
+    fn do_write(&mut self, file: FileId, offset: Option<u64>, len: usize, source: &mut Source<'_>) -> Result<u64> {
+        let (size, modified) = self.look(file, |inode| (inode.size, inode.modified))?;
+        let offset = offset.unwrap_or(size);
+        let end = offset.checked_add(len as u64).filter(|&end| end <= MAX_SIZE).ok_or(Error::TooLarge)?;
+        if len == 0 {
+            return Ok(offset);
+        }
+        let mut changed = None;
+        let mut done = 0;
         while done < len {
             let at = offset + done as u64;
             let (logical, skip) = ((at / BLOCK as u64) as u32, (at % BLOCK as u64) as usize);
-            let last = ((offset + len as u64 - 1) / BLOCK as u64) as u32;
-            let (extent, backing) = self.back(inode, logical, last - logical + 1)?;
-            let new = backing == Backing::New;
-            changed |= backing != Backing::Same;
-            let mut count = 0;
-            while done < len && extent.contains(logical + count) {
-                let block = extent.physical + u64::from(logical + count - extent.logical);
-                let skip = if count == 0 { skip } else { 0 };
-                let part = (BLOCK - skip).min(len - done);
-                let data = match (part == BLOCK, new) {
-                    (true, true) => self.cache.edit_new_whole(block)?,
-                    (true, false) => self.cache.edit_whole(block)?,
-                    (false, true) => self.cache.edit_new(block)?,
-                    (false, false) => self.cache.edit(block)?,
-                };
-                source(done, &mut data[skip..skip + part])?;
-                done += part;
-                count += 1;
+            let backing = match self.nodes.extent(file.inode, logical) {
+                Some(extent) if extent.written && changed.is_none() => (extent, false),
+                _ => {
+                    let last = ((end - 1) / BLOCK as u64) as u32;
+                    self.back_file(file, &mut changed, logical, last - logical + 1)?
+                }
+            };
+            done = self.put_part(backing, (logical, skip), done..len, source)?;
+        }
+        let now = self.now();
+        if changed.is_some() || size < end || now != modified {
+            let mut inode = changed.map_or_else(|| self.open_file(file), Ok)?;
+            (inode.size, inode.modified) = (size.max(end), now);
+            self.put_inode(&inode)?;
+        }
+        Ok(offset)
+    }
+
+    /// Writes what `source` gives from `at.start` on, up to `at.end`, to where that lies in `extent`: block `logical`, after
+    /// `skip` bytes. Returns how far it came.
+    #[inline]
+    fn put_part(
+        &mut self,
+        (extent, new): (Extent, bool),
+        (logical, mut skip): (u32, usize),
+        at: Range<usize>,
+        source: &mut Source<'_>,
+    ) -> Result<usize> {
+        let mut done = at.start;
+        for block in extent.physical + u64::from(logical - extent.logical)..extent.physical + u64::from(extent.len) {
+            let part = (BLOCK - skip).min(at.end - done);
+            let data = match (part == BLOCK, new) {
+                (true, false) => self.cache.edit_whole(block)?,
+                (true, true) => self.cache.edit_new_whole(block)?,
+                (false, true) => self.cache.edit_new(block)?,
+                (false, false) => self.cache.edit(block)?,
+            };
+            source(done, &mut data[skip..skip + part])?;
+            (done, skip) = (done + part, 0);
+            if done == at.end {
+                break;
             }
         }
-        let (size, now) = (inode.size.max(offset + len as u64), self.now());
-        if changed || (size, now) != (inode.size, inode.modified) {
-            (inode.size, inode.modified) = (size, now);
-            self.put_inode(inode)?;
-        }
-        Ok(())
+        Ok(done)
+    }
+
+    /// As [`Fs::back`], with the inode in `changed` once it has changed. The second result says that the blocks are new.
+    #[inline(never)]
+    fn back_file(
+        &mut self,
+        file: FileId,
+        changed: &mut Option<Inode>,
+        logical: u32,
+        want: u32,
+    ) -> Result<(Extent, bool)> {
+        let (mut inode, known) = match changed.take() {
+            Some(inode) => (inode, true),
+            None => (self.open_file(file)?, false),
+        };
+        let (extent, backing) = self.back(&mut inode, logical, want)?;
+        *changed = (known || backing != Backing::Same).then_some(inode);
+        Ok((extent, backing == Backing::New))
     }
 
     /// The blocks under `logical` and at most `want - 1` after it, allocated if there are none.
@@ -817,14 +874,7 @@ impl<'m, D: Disk> Fs<'m, D> {
         let mut len = len.min(self.max_write());
         loop {
             let result = self.run(message, |fs| {
-                let mut inode = fs.open_file(file)?;
-                let offset = offset.unwrap_or(inode.size);
-                if offset.checked_add(len as u64).is_none_or(|end| end > MAX_SIZE) {
-                    return Err(Error::TooLarge);
-                }
-                if len > 0 {
-                    fs.do_write(&mut inode, offset, len, source)?;
-                }
+                let offset = fs.do_write(file, offset, len, source)?;
                 Ok((offset, len))
             });
             match result {
