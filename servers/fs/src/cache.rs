@@ -71,13 +71,6 @@ const SPARES: usize = 64;
 /// The most blocks moved with one request.
 const MAX_RUN: usize = 32;
 
-struct Staged {
-    block: u64,
-    new: u32,
-    /// The version before, if it has an entry.
-    old: u32,
-}
-
 /// The cache over a disk.
 pub struct Cache<'m, D> {
     pub(crate) region: Region<'m>,
@@ -89,14 +82,13 @@ pub struct Cache<'m, D> {
     /// Whether what has taken effect is recorded.
     recording: bool,
     index: Index,
-    stage: Vec<Staged>,
+    /// What the operation under way changes. Until the commit a tag is no more than a block, and there is no check.
+    stage: Vec<Change>,
     /// Freed ranges of the operation under way.
     stage_freed: Vec<(u64, u32)>,
     hand: usize,
     /// Slots that were free when they came here: taken first, as what was in use a moment ago is near.
     spare: Vec<u32>,
-    /// Room for the changes of a commit.
-    changes: Vec<Change>,
     blocks: u64,
     max_stage: usize,
     /// Blocks that may be on their way to the journal when an operation of full size begins.
@@ -133,7 +125,6 @@ impl<'m, D: Disk> Cache<'m, D> {
             stage_freed: Vec::new(),
             hand: 0,
             spare: Vec::new(),
-            changes: Vec::new(),
             blocks: identity.blocks,
             max_stage: count / 3,
             max_journalled: 0,
@@ -451,7 +442,7 @@ impl<'m, D: Disk> Cache<'m, D> {
         self.slots[new as usize] = Slot { block, state: State::Staged, fresh, used: true, verified: true, ..FREE };
         self.reclaimable -= 1;
         self.index.set_at(at, block, new);
-        self.stage.push(Staged { block, new, old: kept });
+        self.stage.push(Change { slot: new, old: kept, tag: block, check: 0 });
         Ok(new)
     }
 
@@ -477,18 +468,18 @@ impl<'m, D: Disk> Cache<'m, D> {
     fn unstage(&mut self, start: u64, end: u64) {
         let mut at = 0;
         while at < self.stage.len() {
-            let Staged { block, new, old } = self.stage[at];
-            if (start..end).contains(&block) {
+            let staged = self.stage[at];
+            if (start..end).contains(&staged.tag) {
                 self.stage.swap_remove(at);
-                self.undo(block, new, old);
+                self.undo(staged);
             } else {
                 at += 1;
             }
         }
     }
 
-    fn undo(&mut self, block: u64, new: u32, old: u32) {
-        self.release(new);
+    fn undo(&mut self, Change { slot, old, tag: block, .. }: Change) {
+        self.release(slot);
         if old == NONE {
             self.index.remove(block);
         } else {
@@ -515,8 +506,8 @@ impl<'m, D: Disk> Cache<'m, D> {
 
     /// Forgets all that the operation under way has done.
     pub fn abort(&mut self) {
-        while let Some(Staged { block, new, old }) = self.stage.pop() {
-            self.undo(block, new, old);
+        while let Some(staged) = self.stage.pop() {
+            self.undo(staged);
         }
         self.stage_freed.clear();
     }
@@ -532,14 +523,13 @@ impl<'m, D: Disk> Cache<'m, D> {
             return;
         }
         let mut root = self.region.root();
-        self.changes.clear();
-        for &Staged { block, new, old } in &self.stage {
-            let fresh = if self.slots[new as usize].fresh { FRESH } else { 0 };
-            self.changes.push(self.region.entered(new, old, block | DIRTY | fresh));
+        for staged in &mut self.stage {
+            let fresh = if self.slots[staged.slot as usize].fresh { FRESH } else { 0 };
+            *staged = self.region.entered(staged.slot, staged.old, staged.tag | DIRTY | fresh);
         }
         let dropped = if self.stage_freed.is_empty() { Vec::new() } else { self.drop_freed(&mut root) };
         let record = message.filter(|_| self.recording).map(|(id, answer)| Record { id, answer });
-        self.region.flip(root, &self.changes, record);
+        self.region.flip(root, &self.stage, record);
         self.settle(&dropped);
     }
 
@@ -552,7 +542,7 @@ impl<'m, D: Disk> Cache<'m, D> {
         let dropped = self.slots_in_freed();
         for &slot in &dropped {
             if self.has_entry(slot) {
-                self.changes.push(Change::empties(slot));
+                self.stage.push(Change::empties(slot));
             }
         }
         dropped
@@ -568,12 +558,14 @@ impl<'m, D: Disk> Cache<'m, D> {
             self.index.remove(self.slots[slot as usize].block);
             self.release(slot);
         }
-        while let Some(Staged { new, old, .. }) = self.stage.pop() {
-            if old == NONE {
-                let fresh = self.slots[new as usize].fresh;
-                self.set_state(new, State::Dirty, fresh);
-            } else {
-                self.succeed(new, old);
+        while let Some(Change { slot, old, .. }) = self.stage.pop() {
+            match (slot, old) {
+                (NONE, _) => {} // one of those dropped
+                (_, NONE) => {
+                    let fresh = self.slots[slot as usize].fresh;
+                    self.set_state(slot, State::Dirty, fresh);
+                }
+                _ => self.succeed(slot, old),
             }
         }
         self.stage_freed.clear();

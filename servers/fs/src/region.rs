@@ -31,12 +31,12 @@ const HEADER_WORDS: usize = 32;
 /// Words of the header that say something; its sum comes after them.
 const SAID_WORDS: usize = 6;
 const ROOT_WORDS: usize = 16;
-/// Words after a root's first, which is the sum of all others in use.
+/// Words after a root's first, which is the sum of its changes and of these.
 const HEAD_WORDS: usize = 8;
 /// Where the changes begin.
 const CHANGES: usize = 1 + HEAD_WORDS;
 const CHANGE_WORDS: usize = 3;
-/// Changes that have room in a root. Where there are more, it has the sum of the list instead.
+/// Changes that have room in a root. Where there are more, it has their sum instead.
 const INLINE: usize = (ROOT_WORDS - CHANGES) / CHANGE_WORDS;
 const ENTRY_WORDS: usize = 2;
 /// Places in the ring.
@@ -352,8 +352,7 @@ impl<'m> Region<'m> {
     /// filled in here.
     #[inline(always)]
     pub fn flip(&mut self, mut next: Root, changes: &[Change], record: Option<Record>) {
-        next.sequence = self.root.sequence + 1;
-        next.digest = self.digest_after(changes);
+        (next.sequence, next.digest) = (self.root.sequence + 1, self.root.digest);
         next.records = self.root.records + u64::from(record.is_some());
         let place = match record {
             Some(_) => ring_place(self.root.records),
@@ -362,34 +361,30 @@ impl<'m> Region<'m> {
         };
         let area = &mut self.roots[place];
         store(&mut area[..1], [0]);
-        let head = next.head(changes.len(), record);
-        store(&mut area[1..CHANGES], head);
-        let sum = WordSum::new(MAGIC).with(&head);
-        let sum = if changes.len() <= INLINE {
-            put_changes(sum, area[CHANGES..].as_chunks_mut().0, changes)
-        } else {
-            let list = put_changes(WordSum::new(MAGIC), self.lists[list_of(next)], changes).value();
-            store(&mut area[CHANGES..=CHANGES], [list]);
-            sum.with(&[list])
-        };
-        store(&mut area[..1], [sum.value()]);
-        (self.root, self.place) = (next, place);
-        self.apply(changes);
-    }
-
-    #[inline]
-    fn digest_after(&self, changes: &[Change]) -> u64 {
-        let mut digest = self.root.digest;
-        for change in changes {
+        let inline = changes.len() <= INLINE;
+        let places = if inline { area[CHANGES..].as_chunks_mut().0 } else { &mut *self.lists[list_of(next)] };
+        let mut sum = WordSum::new(MAGIC);
+        for (place, change) in places.iter_mut().zip(changes) {
             if change.old != NONE {
                 let [_, check] = words(&self.entries[change.old as usize]);
-                digest ^= check;
+                next.digest ^= check;
             }
             if change.slot != NONE {
-                digest ^= change.check;
+                next.digest ^= change.check;
             }
+            let words = change.encode();
+            store(place, words);
+            sum = sum.with(&words);
         }
-        digest
+        if !inline {
+            store(&mut area[CHANGES..=CHANGES], [sum.value()]);
+            sum = sum_of_list(sum.value());
+        }
+        let head = next.head(changes.len(), record);
+        store(&mut area[1..CHANGES], head);
+        store(&mut area[..1], [sum.with(&head).value()]);
+        (self.root, self.place) = (next, place);
+        self.apply(changes);
     }
 
     /// Brings the tables to what the changes say.
@@ -444,12 +439,11 @@ impl<'m> Region<'m> {
         if root.sequence == 0 || count > self.slots() || root.freed as usize > self.freed_capacity() {
             return None;
         }
-        let sum = WordSum::new(MAGIC).with(&head);
         let sum = match count {
-            0..=INLINE => sum_changes(sum, &area[CHANGES..].as_chunks().0[..count]),
-            _ => sum.with(&words(&[area[CHANGES]])),
+            0..=INLINE => sum_changes(&area[CHANGES..].as_chunks().0[..count]),
+            _ => sum_of_list(u64::from_le_bytes(area[CHANGES])),
         };
-        (sum.value() == found).then_some((root, count))
+        (sum.with(&head).value() == found).then_some((root, count))
     }
 
     /// The changes of the root at `place`, if they are whole.
@@ -459,7 +453,7 @@ impl<'m> Region<'m> {
             &area[CHANGES..].as_chunks().0[..count]
         } else {
             let list = &self.lists[list_of(root)][..count];
-            if sum_changes(WordSum::new(MAGIC), list).value() != u64::from_le_bytes(area[CHANGES]) {
+            if sum_changes(list).value() != u64::from_le_bytes(area[CHANGES]) {
                 return None;
             }
             list
@@ -487,18 +481,13 @@ fn split(area: &[Word; ROOT_WORDS]) -> (u64, [u64; HEAD_WORDS]) {
     (all[0], core::array::from_fn(|at| all[1 + at]))
 }
 
-/// Writes `changes` to `places`, and adds them to `sum`.
-#[inline(always)]
-fn put_changes(sum: WordSum, places: &mut [[Word; CHANGE_WORDS]], changes: &[Change]) -> WordSum {
-    places.iter_mut().zip(changes).fold(sum, |sum, (place, change)| {
-        let words = change.encode();
-        store(place, words);
-        sum.with(&words)
-    })
+/// What a root is summed on from where its changes lie in a list with this sum.
+fn sum_of_list(list: u64) -> WordSum {
+    WordSum::new(MAGIC).with(&[list])
 }
 
-fn sum_changes(sum: WordSum, places: &[[Word; CHANGE_WORDS]]) -> WordSum {
-    places.iter().fold(sum, |sum, place| sum.with(&words(place)))
+fn sum_changes(places: &[[Word; CHANGE_WORDS]]) -> WordSum {
+    places.iter().fold(WordSum::new(MAGIC), |sum, place| sum.with(&words(place)))
 }
 
 /// What a slot's check says of the slot and its tag.

@@ -226,6 +226,8 @@ pub struct Fs<'m, D> {
     at_rest: bool,
     /// End of the last allocation, where new files begin.
     goal: u64,
+    /// See `max_write`.
+    max_write: usize,
     clock: fn() -> u64,
 }
 
@@ -296,6 +298,7 @@ impl<'m, D: Disk> Fs<'m, D> {
             opening: true,
             at_rest: !Fields(&mut block0).needs_recovery(),
             goal: 0,
+            max_write: 0,
             clock,
         };
         fs.open_journal()?;
@@ -329,6 +332,8 @@ impl<'m, D: Disk> Fs<'m, D> {
         }
         self.cache.journal = Journal::open(runs, &mut self.cache.disk)?;
         self.cache.limit_stage();
+        // The rest is for bitmaps, descriptors and the extent tree.
+        self.max_write = self.cache.max_stage().saturating_sub(8).min(256) * BLOCK;
         Ok(())
     }
 
@@ -766,10 +771,7 @@ impl<'m, D: Disk> Fs<'m, D> {
             let (logical, skip) = ((at / BLOCK as u64) as u32, (at % BLOCK as u64) as usize);
             let backing = match self.nodes.extent(file.inode, logical) {
                 Some(extent) if extent.written && changed.is_none() => (extent, false),
-                _ => {
-                    let last = ((end - 1) / BLOCK as u64) as u32;
-                    self.back_file(file, &mut changed, logical, last - logical + 1)?
-                }
+                _ => self.back_file(file, &mut changed, logical, end)?,
             };
             done = self.put_part(backing, (logical, skip), done..len, source)?;
         }
@@ -810,15 +812,17 @@ impl<'m, D: Disk> Fs<'m, D> {
         Ok(done)
     }
 
-    /// As [`Fs::back`], with the inode in `changed` once it has changed. The second result says that the blocks are new.
+    /// As [`Fs::back`] for the blocks before byte `end`, with the inode in `changed` once it has changed. The second
+    /// result says that the blocks are new.
     #[inline(never)]
     fn back_file(
         &mut self,
         file: FileId,
         changed: &mut Option<Inode>,
         logical: u32,
-        want: u32,
+        end: u64,
     ) -> Result<(Extent, bool)> {
+        let want = ((end - 1) / BLOCK as u64) as u32 - logical + 1;
         let (mut inode, known) = match changed.take() {
             Some(inode) => (inode, true),
             None => (self.open_file(file)?, false),
@@ -1153,7 +1157,6 @@ impl<D: Disk> FileStore for Fs<'_, D> {
     }
 
     fn max_write(&self) -> usize {
-        // The rest is for bitmaps, descriptors and the extent tree.
-        (self.cache.max_stage().saturating_sub(8)).min(256) * BLOCK
+        self.max_write
     }
 }
