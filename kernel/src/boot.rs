@@ -7,6 +7,7 @@
 use crate::account::{Account, Purpose};
 use crate::coverage::Coverage;
 use crate::first::FirstProgram;
+use crate::handoff::Allowed;
 use crate::ipc::CallIds;
 use crate::kernel::Kernel;
 use crate::killpoint::KillPoints;
@@ -131,7 +132,7 @@ impl<M: Machine> Kernel<M> {
             current: None,
             left: None,
             ports_open: false,
-            handoff_allowed: false,
+            handoff_allowed: Allowed::Nothing,
             watched: kill_points.is_on() || coverage.is_on() || latency.is_on(),
             redelivers,
             kill_points,

@@ -39,6 +39,18 @@ use abi::{CallFlags, Handle, Kind, MAX_LEASES, Rights, Sysno, Tag, TraceKind};
 #[must_use = "dropping this loses a message"]
 pub struct Handover(pub Ref<Thread>);
 
+/// What may be done without a look at what else there is to do.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Allowed {
+    /// Nothing: the reaper has work, ports are open, or the kernel sees every call.
+    Nothing,
+    /// Everything but calls: nothing would end a call that nobody answers, as the sweep of patience is not armed.
+    AllButCalls,
+    /// Handoffs and short calls of all kinds.
+    Everything,
+}
+
 /// Whether only words and leases belong to the message: no count of payload or capabilities, no bit that is not a
 /// sender's, and no more leases than a message may have.
 #[inline(always)]
@@ -84,7 +96,7 @@ impl<M: Machine> Kernel<M> {
         let target = &self.threads[next];
         let root = self.processes[target.process].handoff_root;
         let fine = alike && root != 0 && target.context.entered == Entered::Syscall;
-        if !self.handoff_allowed || !fine || !self.slice.is_timed() {
+        if self.handoff_allowed == Allowed::Nothing || !fine || !self.slice.is_timed() {
             return None;
         }
         self.ready.rotate(&mut self.threads, me, next);
@@ -106,7 +118,7 @@ impl<M: Machine> Kernel<M> {
         let bits = entry.bits | bits;
         let root = self.processes[target.process].handoff_root;
         let first = target.priority > caller.priority && self.ready.at_or_above(target.priority) == 0;
-        if !self.handoff_allowed || root == 0 || bits & mask == 0 || !first {
+        if self.handoff_allowed == Allowed::Nothing || root == 0 || bits & mask == 0 || !first {
             return None;
         }
         let entry = &mut self.events[event];
@@ -146,7 +158,7 @@ impl<M: Machine> Kernel<M> {
         let root = self.processes[holder].handoff_root;
         let priority = client.priority.max(self.threads[receiver].priority);
         let quiet = self.queues[own].is_quiet() && self.queues[own].server == Some(me);
-        if !self.handoff_allowed || !owed || root == 0 || !quiet || !self.may_go_on_at(priority) {
+        if self.handoff_allowed == Allowed::Nothing || !owed || root == 0 || !quiet || !self.may_go_on_at(priority) {
             return None;
         }
 
@@ -172,7 +184,7 @@ impl<M: Machine> Kernel<M> {
         let caller = &self.threads[me];
         let tag = caller.tag();
         let fits = if FULL { tag.is_sendable() } else { is_bare(tag.raw(), MAX_LEASES) };
-        if !self.handoff_allowed || !fits {
+        if self.handoff_allowed != Allowed::Everything || !fits {
             return None;
         }
         let (queue, badge) = self.hand_queue(caller.process, caller.context.registers.rdi, Rights::SEND)?;
@@ -211,7 +223,7 @@ impl<M: Machine> Kernel<M> {
         let server = &self.threads[me];
         let tag = server.tag();
         let fits = if FULL { tag.is_sendable() && tag.leases() == 0 } else { is_bare(tag.raw(), 0) };
-        if !self.handoff_allowed || !fits {
+        if self.handoff_allowed == Allowed::Nothing || !fits {
             return None;
         }
         let (process, token) = (server.process, server.context.registers.r15);

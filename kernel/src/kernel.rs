@@ -5,6 +5,7 @@ use crate::audit::Audit;
 use crate::coverage::Coverage;
 use crate::event::Event;
 use crate::first::FirstProgram;
+use crate::handoff::Allowed;
 use crate::ipc::CallIds;
 use crate::irq::{Irq, IrqTable};
 use crate::killpoint::KillPoints;
@@ -47,9 +48,9 @@ pub struct Kernel<M> {
     pub(crate) left: Option<Ref<Process>>,
     /// Whether that process has I/O ports open.
     pub(crate) ports_open: bool,
-    /// Whether nothing stands in the way of a handoff: the reaper has no work, the sweep of patience is armed, no ports
-    /// are open, and the kernel does not see every call. [`Kernel::arm`] sets it, so it is right whenever a thread runs.
-    pub(crate) handoff_allowed: bool,
+    /// What may be done without a look at what else there is to do. [`Kernel::arm`] sets it, so it is right whenever a thread
+    /// runs.
+    pub(crate) handoff_allowed: Allowed,
     pub(crate) ready: PriorityQueue,
     /// Since the present system call began, a thread became ready or stopped, a priority changed, or the reaper got
     /// work: who runs next must be chosen anew.

@@ -7,6 +7,7 @@
 //!    the next sweep of patience if there are callers; or for a moment before that, if that was the first once. When it
 //!    fires it is off, so it fires for nothing once at most.
 
+use crate::handoff::Allowed;
 use crate::kernel::Kernel;
 use crate::latency::Entry;
 use crate::machine::{Clock, Entered, Machine, Resume};
@@ -205,8 +206,11 @@ impl<M: Machine> Kernel<M> {
             self.slice.armed = at;
             self.machine.set_timer(Some(at));
         }
-        self.handoff_allowed =
-            self.slice.sweep != NEVER && !self.reaper.has_jobs() && !self.ports_open && !self.sees_every_call();
+        self.handoff_allowed = match self.slice.sweep {
+            _ if self.reaper.has_jobs() || self.ports_open || self.sees_every_call() => Allowed::Nothing,
+            NEVER => Allowed::AllButCalls,
+            _ => Allowed::Everything,
+        };
     }
 
     /// The timer fired, perhaps early.

@@ -14,7 +14,7 @@
 //! 4. Their numbers lie between those of `Clock` and of `Call`, in which the entry code finds them.
 
 use crate::cap::{MAPPING, Place, Slot};
-use crate::handoff::is_bare;
+use crate::handoff::{Allowed, is_bare};
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::mm::{Ref, SlotRef};
@@ -28,7 +28,7 @@ impl<M: Machine> Kernel<M> {
     /// The running thread has made a short call: whether it was served. The thread goes on then.
     #[inline(always)]
     pub fn short(&mut self, number: Sysno) -> bool {
-        let Some(me) = self.current.filter(|_| self.handoff_allowed) else { return false };
+        let Some(me) = self.current.filter(|_| self.handoff_allowed != Allowed::Nothing) else { return false };
         let served = match number {
             Sysno::Duplicate => self.short_duplicate(me),
             Sysno::Close => self.short_close(me),

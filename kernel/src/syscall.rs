@@ -7,6 +7,7 @@
 use crate::account::{Account, MAX_DEPTH, Purpose};
 use crate::cap::{Cap, THE_MACHINE};
 use crate::event::Event;
+use crate::handoff::Allowed;
 use crate::irq::Irq;
 use crate::kernel::Kernel;
 use crate::lease::{MAX_COPY, UserRange};
@@ -859,7 +860,7 @@ impl<M: Machine> Kernel<M> {
         if self.loaded() == Some(target) {
             self.machine.open_ports(&self.processes[target].ports);
             self.ports_open = true;
-            self.handoff_allowed = false;
+            self.handoff_allowed = Allowed::Nothing;
         }
         Ok(Next::Same)
     }

@@ -47,6 +47,40 @@ fn a_waiter_more_urgent_than_the_signaller_runs_at_once() {
 }
 
 #[test]
+fn where_the_sweep_of_patience_rests_signals_are_handed_over_and_calls_are_not() {
+    let mut w = World::new();
+    let (event, queue) = (w.event(), w.queue(0));
+    let (waiter, server, client) = (w.actor(60), w.actor(60), w.actor(60));
+    let wait = w.grant(waiter, event, Rights::WAIT, 0);
+    let signal = w.grant(client, event, Rights::SIGNAL, 0);
+    let receive = w.grant(server, queue, Rights::RECEIVE, 0);
+    let send = w.grant(client, queue, Rights::SEND, 0);
+    // The server has received before: it is the one that callers wait for.
+    w.begin(server, sys(Sysno::Recv).on(receive));
+    w.begin(client, sys(Sysno::Call).on(send));
+    let id = w.received(server).id;
+    w.begin(server, sys(Sysno::ReplyRecv).on(receive).token(id));
+    w.begin(waiter, sys(Sysno::EventWait).on(wait).words(&[1]));
+    [server, waiter].into_iter().for_each(|actor| w.raise(actor, PRIORITY + 1));
+    w.switch_to(client.thread);
+    (w.k.slice.sweep, w.k.calls.made) = (NEVER, false);
+    w.k.arm();
+    let registers = &mut w.k.threads[client.thread].context.registers;
+    (registers.rax, registers.rdi, registers.rsi) = (Sysno::Call as u64, send.raw(), 0);
+    assert_eq!(w.k.hand_call::<false, true>(NEVER), None, "nothing would end a call that nobody answers");
+    let registers = &mut w.k.threads[client.thread].context.registers;
+    (registers.rax, registers.rdi, registers.rdx) = (Sysno::EventSignal as u64, signal.raw(), 1);
+    assert_eq!(w.k.syscall_at_once(), Some(w.k.context_of(waiter.thread)));
+    w.begin(waiter, sys(Sysno::EventWait).on(wait).words(&[1]));
+    w.switch_to(client.thread);
+    w.k.slice.sweep = w.k.machine.now + SECOND;
+    w.k.arm();
+    let registers = &mut w.k.threads[client.thread].context.registers;
+    (registers.rax, registers.rdi, registers.rsi) = (Sysno::Call as u64, send.raw(), 0);
+    assert_eq!(w.k.hand_call::<false, true>(NEVER), Some(Handover(server.thread)));
+}
+
+#[test]
 fn waiting_for_nothing_twice_or_at_a_bound_event_is_refused() {
     let mut w = World::new();
     let (event, queue) = (w.event(), w.queue(0));

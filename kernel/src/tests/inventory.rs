@@ -45,7 +45,7 @@ impl World {
     /// From now on uses are noted.
     fn cover(&mut self) {
         self.k.coverage = Coverage::parse("coverage=1").unwrap();
-        (self.k.watched, self.k.handoff_allowed) = (true, false);
+        (self.k.watched, self.k.handoff_allowed) = (true, Allowed::Nothing);
     }
 }
 

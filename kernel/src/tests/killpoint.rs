@@ -23,7 +23,7 @@ fn scene(word: &str) -> Scene {
     w.begin(client, sys(Sysno::Call).on(send).words(&[5]));
     w.switch_to(server.thread);
     w.k.kill_points = KillPoints::parse(word).expect("it is well formed");
-    (w.k.watched, w.k.handoff_allowed) = (true, false);
+    (w.k.watched, w.k.handoff_allowed) = (true, Allowed::Nothing);
     Scene { w, queue, server, receive, client }
 }
 

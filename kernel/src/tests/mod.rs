@@ -29,7 +29,7 @@ mod trace;
 mod wheel;
 
 use crate::fake::FakeMachine;
-use crate::handoff::Handover;
+use crate::handoff::{Allowed, Handover};
 use crate::kernel::Kernel;
 use crate::machine::{BootInfo, Entered, Exception, IrqLine, PhysRange, Resume};
 use crate::mm::{DirectMap, Frame, Mm, Ref};
@@ -269,7 +269,7 @@ impl World {
     fn enter(&mut self) -> Resume {
         let current = self.k.current.expect("a thread runs");
         if self.way == Way::General {
-            self.k.handoff_allowed = false;
+            self.k.handoff_allowed = Allowed::Nothing;
         }
         if self.way == Way::Handoff {
             if self.k.slice.sweep == NEVER {
@@ -277,7 +277,8 @@ impl World {
             }
             self.k.arm();
         }
-        assert!(!self.k.handoff_allowed || !self.k.reaper.has_jobs() && !self.k.ports_open);
+        let allowed = self.k.handoff_allowed != Allowed::Nothing;
+        assert!(!allowed || !self.k.reaper.has_jobs() && !self.k.ports_open);
         let r = self.k.threads[current].context.registers;
         let short = Sysno::try_from(r.rax).ok().filter(|number| (SHORT.0..SHORT.1).contains(&(*number as u64)));
         if let Some(number) = short.filter(|_| self.way != Way::General) {
