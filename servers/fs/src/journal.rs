@@ -275,6 +275,7 @@ impl<D: Disk> Cache<'_, D> {
             }
             root.phase = Phase::Writing;
             self.region.flip(root, &[], None);
+            root = self.region.root();
         }
         let fresh = self.sorted(State::Dirty, true);
         let others = self.sorted(State::Dirty, false);

@@ -348,11 +348,12 @@ impl<'m> Region<'m> {
         store(&mut self.freed[index as usize..][..1], [start << 20 | u64::from(len)]);
     }
 
-    /// Makes `next` the root, with `changes` and `record`, in one step. Sequence, digest and the number of records are
-    /// filled in here.
+    /// Makes `next` the root, with `changes` and `record`, in one step. It is the current root but for what is to change;
+    /// sequence, digest and the number of records go on here.
     #[inline(always)]
     pub fn flip(&mut self, mut next: Root, changes: &[Change], record: Option<Record>) {
-        (next.sequence, next.digest) = (self.root.sequence + 1, self.root.digest);
+        debug_assert_eq!(next.sequence, self.root.sequence, "it is made of the current root");
+        next.sequence += 1;
         next.records = self.root.records + u64::from(record.is_some());
         let place = match record {
             Some(_) => ring_place(self.root.records),
