@@ -10,7 +10,7 @@ use crate::ipc::CallIds;
 use crate::irq::{Irq, IrqTable};
 use crate::killpoint::KillPoints;
 use crate::latency::Latency;
-use crate::machine::{Clock, Context, MAX_IRQS, Machine, PhysRange};
+use crate::machine::{Clock, MAX_IRQS, Machine, PhysRange};
 use crate::memory::Memory;
 use crate::mm::{Mm, Numbers, Pool, Ref, Slots, StaleEntry};
 use crate::placement::Placement;
@@ -85,15 +85,6 @@ pub struct Kernel<M> {
 }
 
 impl<M: Machine> Kernel<M> {
-    /// Where the entry code saves the registers of the running thread.
-    ///
-    /// # Panics
-    /// If no thread runs.
-    pub fn current_context(&mut self) -> *mut Context {
-        let current = self.current.expect("a thread runs");
-        &mut self.threads[current].context
-    }
-
     /// The process whose address space is loaded.
     #[inline]
     pub(crate) fn loaded(&self) -> Option<Ref<Process>> {

@@ -308,12 +308,6 @@ impl Mm {
         FrameKind::is_content(kind).then_some(Frame(number as u32))
     }
 
-    /// Whether the frame holds plain bytes that programs may have mapped.
-    #[inline]
-    pub fn holds_bytes(&self, frame: Frame) -> bool {
-        FrameKind::is_content(self.kind_byte(frame))
-    }
-
     #[inline(always)]
     fn plain(&self, frame: Frame) -> *mut u8 {
         assert!(FrameKind::is_plain(self.kind_byte(frame)), "{frame:?} does not hold plain bytes");
@@ -369,14 +363,6 @@ impl Mm {
         assert!(index <= PAGE / 8 - N);
         // SAFETY: 1. As `bytes`. 2. All the words lie in the page, checked above; any bits are words.
         unsafe { (self.plain(frame) as *const u64).add(index).cast::<[u64; N]>().read() }
-    }
-
-    /// Sets `N` words of a frame of plain bytes, from word `index` on.
-    #[inline]
-    pub fn set_words<const N: usize>(&mut self, frame: Frame, index: usize, words: [u64; N]) {
-        assert!(index <= PAGE / 8 - N);
-        // SAFETY: 1. As `bytes_mut`. 2. All the words lie in the page, checked above.
-        unsafe { (self.plain(frame) as *mut u64).add(index).cast::<[u64; N]>().write(words) }
     }
 
     /// `N` words of a frame of plain bytes, from word `index` on, where they are.

@@ -37,7 +37,7 @@ impl Mm {
     /// Copies up to `length` bytes between two address spaces, as far as the pages on both sides are present for it and hold
     /// plain bytes. Returns how many.
     #[inline(always)]
-    pub fn copy_between(&mut self, (source, from): (Place, u64), (target, to): (Place, u64), length: u64) -> u64 {
+    pub fn copy_between(&mut self, (source, from): (Walked, u64), (target, to): (Walked, u64), length: u64) -> u64 {
         let mut done = 0;
         let Some(mut read) = self.page_behind(source.0, source.1, from, PRESENT) else { return 0 };
         let Some(mut written) = self.page_behind(target.0, target.1, to, PRESENT | WRITABLE) else { return 0 };
@@ -102,7 +102,16 @@ impl Mm {
 }
 
 /// An address space, and what is remembered of it.
-pub type Place<'a> = (&'a mut Walks, Space);
+pub type Walked<'a> = (&'a mut Walks, Space);
+
+#[cfg(test)]
+impl Mm {
+    /// Whether all that is remembered is of `space`, as invariant 1 says.
+    pub(crate) fn remembers_well(&self, walks: &Walks, space: Space) -> bool {
+        let known = walks.0.iter().filter(|walk| walk.part != u32::MAX);
+        known.into_iter().all(|walk| self.last_table(space, u64::from(walk.part) << REACH) == Some(walk.table))
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -231,8 +231,10 @@ proptest! {
     #[test]
     fn regions_match_a_model_of_ranges(
         steps in proptest::collection::vec((0..5u8, 0..40u64, 0..7u64, 0..3usize, 0..8u64, any::<bool>()), 1..70),
+        way in a_way(),
     ) {
         let mut w = World::new();
+        w.way = way;
         let account = w.account(200);
         let (process, name) = w.process(account, None);
         let sizes = [3u64, 8, 11];

@@ -202,3 +202,26 @@ proptest! {
         w.audit();
     }
 }
+
+#[test]
+fn a_wait_that_ended_early_ends_no_later_one_before_its_time_wheel_invariant_4() {
+    let mut w = World::new();
+    let (event, actor) = (w.event(), w.actor(60));
+    let wait = w.grant(actor, event, Rights::WAIT, 0);
+    let until = |w: &mut World, at| {
+        w.set_deadline(actor, at);
+        w.begin(actor, sys(Sysno::EventWait).on(wait).words(&[1]).flags(CallFlags::DEADLINE));
+    };
+    let start = w.k.machine.now;
+    until(&mut w, start + 10 * MILLISECOND);
+    w.make(w.init, sys(Sysno::EventSignal).on(event).words(&[1])).unwrap();
+    assert_eq!(w.result(actor).unwrap()[0], 1);
+    until(&mut w, start + 30 * MILLISECOND);
+    assert!(w.k.threads[actor.thread].timer_slot.is_some());
+    w.pass(20 * MILLISECOND);
+    assert!(w.waits(actor), "it is due by the first deadline, and waits until the second");
+    w.audit();
+    w.pass(20 * MILLISECOND);
+    assert_eq!(w.result(actor), Err(SysError::TimedOut));
+    w.audit();
+}

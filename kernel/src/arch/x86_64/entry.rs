@@ -1,8 +1,10 @@
 //! The doors between user mode and the kernel.
 //!
 //! Invariants:
-//! 1. Interrupts are off from the door in to the door out; the kernel is left by [`leave`], [`idle`] or [`breathe`] only.
-//! 2. A thread's registers lie in its `Context`. `PerCpu::context` points at that of the running thread.
+//! 1. Interrupts are off from the door in to the door out; the kernel is left by [`leave`], [`idle`], [`breathe`], or the end of the
+//!    door by which it was entered.
+//! 2. A thread's registers lie in its `Context`, but that the rest of the running thread's are where they were while a short call
+//!    is served. `PerCpu::context` points at that of the running thread.
 //! 3. In ring 0, a maskable interrupt arrives at one instruction only, `wake`, where the kernel stack is empty. Any
 //!    exception in ring 0 is a defect of the kernel, and ends in a panic.
 //! 4. NMI, debug exception, double fault and machine check may arrive at any instruction, even where `rsp` and GS are
