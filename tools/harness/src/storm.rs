@@ -104,7 +104,7 @@ pub fn run(calm: Duration, storm: Duration, seed: u64) -> Result<Report> {
     let mut kills = storming.deaths()?;
     kills.iter_mut().for_each(|(service, count)| *count -= deaths.get(service).copied().unwrap_or(0));
     let after = storming.audit_at_rest()?;
-    ensure!(before.is_like(&after), "the audit has drifted; before the storm:\n{before:?}\nafter it:\n{after:?}");
+    ensure!(before.is_like(&after), "the audit has drifted; before the storm:\n{before}\nafter it:\n{after}");
     let rounds = storming.rounds;
     storming.system.poweroff()?;
     check_disk(&disk, rounds, directory.path())?;
@@ -280,6 +280,12 @@ impl Audit {
     /// Whether nothing has become more or less.
     fn is_like(&self, other: &Audit) -> bool {
         self.lasting() == other.lasting() && self.init().abs_diff(other.init()) <= HEAP
+    }
+}
+
+impl std::fmt::Display for Audit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{:?}\n{:?}\n{:?}\n{}", self.found, self.kib, self.capabilities, self.holdings.trim_end())
     }
 }
 

@@ -69,6 +69,8 @@ const MUTATIONS: &[Mutation] = &[
         "(1..MAPPING).contains(&entry.kind)",
         "entry.kind != 0",
     ),
+    mutation("page tables that are freed are remembered", "mm/space.rs", "*walks = Walks::default();", ""),
+    mutation("a region that was touched does not say so", "region.rs", "self.regions[region].touched = true;", ""),
     mutation(
         "handoffs and short calls do not look at rights",
         "cap.rs",
